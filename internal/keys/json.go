@@ -1,0 +1,299 @@
+package keys
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+const (
+	maxDepth = 32
+	maxJSON  = 1 << 20
+)
+
+// ErrJSON is returned for JSON that is not well formed, is ambiguous, or goes beyond the limits.
+var ErrJSON = errors.New("JSON refused")
+
+// DecodeJSON reads one JSON value from outside into v. Beyond what encoding/json asks it refuses duplicate member names at every level,
+// members that match a field of v in other letter case, text that is not UTF-8, unpaired surrogates, anything after the value,
+// more than 32 levels, and more than 1 MiB. Numbers that land in an interface are [json.Number].
+func DecodeJSON(data []byte, v any) error {
+	return DecodeJSONMax(data, v, maxJSON)
+}
+
+// DecodeJSONMax is [DecodeJSON] with another limit on the size, for evidence files.
+func DecodeJSONMax(data []byte, v any, maxBytes int) error {
+	if len(data) > maxBytes {
+		return fmt.Errorf("%w: more than %d octets", ErrJSON, maxBytes)
+	}
+	if !json.Valid(data) || !utf8.Valid(data) {
+		return fmt.Errorf("%w: not well formed", ErrJSON)
+	}
+	p := parser{data: data}
+	tree, err := p.value(0)
+	if err != nil {
+		return err
+	}
+	return assign(data, tree, p.top, v)
+}
+
+// assign puts the tree into v. The targets of the verification path need no second pass over the text.
+func assign(data []byte, tree any, top []json.RawMessage, v any) error {
+	ok := false
+	switch target := v.(type) {
+	case *any:
+		*target, ok = tree, true
+	case *map[string]any:
+		*target, ok = tree.(map[string]any)
+	case *[]any:
+		*target, ok = tree.([]any)
+	case *[]json.RawMessage:
+		if _, ok = tree.([]any); ok {
+			*target = top
+		}
+	default:
+		return decodeTyped(data, tree, v)
+	}
+	if !ok {
+		return fmt.Errorf("%w: another kind of value than expected", ErrJSON)
+	}
+	return nil
+}
+
+// decodeTyped decodes into a Go type by encoding/json, after the names were compared exactly, which encoding/json does not do.
+func decodeTyped(data []byte, tree, v any) error {
+	if err := checkNames(reflect.TypeOf(v), tree); err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(v); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) { // its text may quote the value
+			return fmt.Errorf("%w: member %q must be a %s", ErrJSON, wrong.Field, wrong.Type)
+		}
+		return fmt.Errorf("%w: %w", ErrJSON, err)
+	}
+	return nil
+}
+
+// parser walks text that json.Valid accepted, so it looks for nothing that the grammar excludes.
+type parser struct {
+	data []byte
+	pos  int
+	top  []json.RawMessage // the values directly inside the outermost array
+}
+
+func (p *parser) value(depth int) (any, error) {
+	if depth > maxDepth {
+		return nil, fmt.Errorf("%w: more than %d levels", ErrJSON, maxDepth)
+	}
+	p.space()
+	switch p.data[p.pos] {
+	case '{':
+		return p.object(depth)
+	case '[':
+		return p.array(depth)
+	case '"':
+		return p.string()
+	case 't':
+		p.pos += len("true")
+		return true, nil
+	case 'f':
+		p.pos += len("false")
+		return false, nil
+	case 'n':
+		p.pos += len("null")
+		return nil, nil
+	}
+	return p.number(), nil
+}
+
+func (p *parser) object(depth int) (any, error) {
+	object := make(map[string]any)
+	for p.next('}') {
+		name, err := p.string()
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := object[name]; ok {
+			return nil, fmt.Errorf("%w: a member name occurs twice in one object", ErrJSON)
+		}
+		p.space()
+		p.pos++ // the colon
+		if object[name], err = p.value(depth + 1); err != nil {
+			return nil, err
+		}
+	}
+	return object, nil
+}
+
+func (p *parser) array(depth int) (any, error) {
+	array := make([]any, 0, 4)
+	for p.next(']') {
+		start := p.pos
+		v, err := p.value(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		if depth == 0 {
+			p.top = append(p.top, json.RawMessage(p.data[start:p.pos]))
+		}
+		array = append(array, v)
+	}
+	return array, nil
+}
+
+// next steps over the opening bracket or the comma to the next member, or over the closing bracket.
+func (p *parser) next(closing byte) bool {
+	p.space()
+	if p.data[p.pos] != closing {
+		p.pos++
+		p.space()
+	}
+	if p.data[p.pos] == closing {
+		p.pos++
+		return false
+	}
+	return true
+}
+
+func (p *parser) space() {
+	for p.pos < len(p.data) && strings.IndexByte(" \t\r\n", p.data[p.pos]) >= 0 {
+		p.pos++
+	}
+}
+
+func (p *parser) number() json.Number {
+	start := p.pos
+	for p.pos < len(p.data) && strings.IndexByte("+-.eE0123456789", p.data[p.pos]) >= 0 {
+		p.pos++
+	}
+	return json.Number(p.data[start:p.pos])
+}
+
+func (p *parser) string() (string, error) {
+	start, escaped := p.pos, false
+	for p.pos++; p.data[p.pos] != '"'; p.pos++ {
+		if p.data[p.pos] == '\\' {
+			escaped = true
+			p.pos++
+		}
+	}
+	p.pos++
+	raw := p.data[start:p.pos]
+	if !escaped {
+		return string(raw[1 : len(raw)-1]), nil
+	}
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return "", fmt.Errorf("%w: not well formed", ErrJSON)
+	}
+	// encoding/json turns an unpaired surrogate into U+FFFD, so two different texts would become one.
+	if strings.ContainsRune(s, utf8.RuneError) && !bytes.ContainsRune(raw, utf8.RuneError) && !bytes.Contains(bytes.ToLower(raw), []byte(`\ufffd`)) {
+		return "", fmt.Errorf("%w: an unpaired surrogate in a string", ErrJSON)
+	}
+	return s, nil
+}
+
+// checkNames refuses members that encoding/json would put into a field although the letter case differs (RFC 8259, Section 8.3:
+// names are compared code unit by code unit). What decodes itself is left to its own method.
+func checkNames(t reflect.Type, tree any) error {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if decodesItself(t) {
+		return nil
+	}
+	switch tree := tree.(type) {
+	case map[string]any:
+		return checkObject(t, tree)
+	case []any:
+		if t.Kind() != reflect.Slice && t.Kind() != reflect.Array {
+			return nil
+		}
+		for _, v := range tree {
+			if err := checkNames(t.Elem(), v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkObject(t reflect.Type, object map[string]any) error {
+	switch t.Kind() {
+	case reflect.Map:
+		for _, v := range object {
+			if err := checkNames(t.Elem(), v); err != nil {
+				return err
+			}
+		}
+	case reflect.Struct:
+		fields := fieldsOf(t)
+		for name, v := range object {
+			field, ok := fields.exact[name]
+			if !ok && fields.folded(name) {
+				return fmt.Errorf("%w: member %q is known in other letter case only", ErrJSON, name)
+			}
+			if !ok {
+				continue
+			}
+			if err := checkNames(field, v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+var (
+	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+func decodesItself(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	return p.Implements(jsonUnmarshaler) || p.Implements(textUnmarshaler)
+}
+
+// structFields are the JSON names of a struct type with the types behind them, those of embedded structs included.
+type structFields struct {
+	exact map[string]reflect.Type
+}
+
+func (f structFields) folded(name string) bool {
+	for known := range f.exact {
+		if strings.EqualFold(known, name) {
+			return true
+		}
+	}
+	return false
+}
+
+var fieldCache sync.Map // reflect.Type to structFields
+
+func fieldsOf(t reflect.Type) structFields {
+	if cached, ok := fieldCache.Load(t); ok {
+		return cached.(structFields)
+	}
+	fields := structFields{exact: make(map[string]reflect.Type)}
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "-" || !f.IsExported() || f.Anonymous && name == "" {
+			continue
+		}
+		if name == "" {
+			name = f.Name
+		}
+		fields.exact[name] = f.Type
+	}
+	fieldCache.Store(t, fields)
+	return fields
+}

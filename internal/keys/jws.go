@@ -1,0 +1,250 @@
+package keys
+
+import (
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jws"
+)
+
+// Errors of reading a compact JWS.
+var (
+	ErrMalformed = errors.New("token malformed")
+	ErrAlgorithm = errors.New("algorithm not allowed")
+	ErrCritical  = errors.New("critical header members are not supported")
+	ErrSignature = errors.New("signature does not verify")
+)
+
+const signatureSize = 64 // ES256: r || s (RFC 7518, Section 3.4); EdDSA: R || S
+
+// Header is the protected header to sign; "alg" is set by the key.
+type Header map[string]any
+
+// UnverifiedHeader is a protected header as the token states it. Inside a [Token] the signature over it was verified; that says nothing
+// about the certificates or the key it names.
+type UnverifiedHeader struct {
+	Alg string
+	Typ string
+	Kid string
+	X5C []string        // standard base64 of DER, the leaf first (RFC 7515, Section 4.1.6)
+	JWK json.RawMessage // the embedded key, never used to verify
+	Raw json.RawMessage // the header as it was sent
+}
+
+// Token is a compact JWS whose signature was verified.
+type Token struct {
+	Header  UnverifiedHeader
+	Payload []byte
+}
+
+// ecSigner hides the concrete key type from jwx: given the type itself jwx signs with a copy of the key, and crypto/ecdsa, which keeps
+// its precomputed form by address, prepares that copy anew each time.
+type ecSigner struct{ *ecdsa.PrivateKey }
+
+// Sign makes a compact JWS (RFC 7515, Section 7.1):
+//
+//	BASE64URL(header) || '.' || BASE64URL(payload) || '.' || BASE64URL(signature)
+func (p *Private) Sign(h Header, payload []byte) (string, error) {
+	if alg, ok := h["alg"]; ok && alg != string(p.public.alg) {
+		return "", fmt.Errorf(`signing: "alg" is set by the key, leave it out: %w`, ErrAlgorithm)
+	}
+	full := make(map[string]any, len(h)+1)
+	for name, v := range h {
+		full[name] = v
+	}
+	full["alg"] = string(p.public.alg)
+	header, err := json.Marshal(full)
+	if err != nil {
+		return "", fmt.Errorf("signing: writing the header: %w", err)
+	}
+	out := make([]byte, 0, b64.EncodedLen(len(header))+b64.EncodedLen(len(payload))+b64.EncodedLen(signatureSize)+2)
+	out = b64.AppendEncode(out, header)
+	out = append(out, '.')
+	out = b64.AppendEncode(out, payload)
+	signature, err := p.signOctets(out)
+	if err != nil {
+		return "", fmt.Errorf("signing: %w", err)
+	}
+	out = append(out, '.')
+	return string(b64.AppendEncode(out, signature)), nil
+}
+
+func (p *Private) signOctets(input []byte) ([]byte, error) {
+	signer, err := jws.NewSigner(jwa.SignatureAlgorithm(p.public.alg))
+	if err != nil {
+		return nil, err
+	}
+	if key, ok := p.signer.(*ecdsa.PrivateKey); ok {
+		return signer.Sign(input, ecSigner{key})
+	}
+	return signer.Sign(input, p.signer)
+}
+
+// Verify checks a compact JWS with the given key. The algorithm must be one of algs and the one of the key. The token's own "jwk", "jku",
+// "x5u" and "x5c" have no say; a "crit" or "b64" member is refused.
+func Verify(compact string, key Public, algs ...Alg) (*Token, error) {
+	parts, err := split(compact)
+	if err != nil {
+		return nil, err
+	}
+	header, err := parts.parseHeader()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkAlg(header.Alg, key, algs); err != nil {
+		return nil, err
+	}
+	if signature, err := decodeStrict(parts.signature); err != nil || len(signature) != signatureSize {
+		return nil, fmt.Errorf("%w: it must be the base64url of %d octets", ErrSignature, signatureSize)
+	}
+	payload, err := parts.decodePayload()
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(key.alg)})
+	if err != nil {
+		return nil, fmt.Errorf("%w: the header has a member of the wrong form", ErrMalformed)
+	}
+	if err := parsed.DetachedVerify(payload, key.key); err != nil {
+		return nil, ErrSignature
+	}
+	return &Token{Header: header, Payload: payload}, nil
+}
+
+func checkAlg(alg string, key Public, algs []Alg) error {
+	if key.IsZero() {
+		return fmt.Errorf("%w: no key to verify with", ErrKey)
+	}
+	if !slices.Contains(algs, Alg(alg)) || Alg(alg) != key.alg {
+		return fmt.Errorf("%w: the token must be signed with %s", ErrAlgorithm, key.alg)
+	}
+	return nil
+}
+
+// PeekHeader reads the protected header of a compact JWS without verifying anything, to find out which key to verify with.
+func PeekHeader(compact string) (UnverifiedHeader, error) {
+	parts, err := split(compact)
+	if err != nil {
+		return UnverifiedHeader{}, err
+	}
+	return parts.parseHeader()
+}
+
+// UnverifiedPayload returns the payload of a compact JWS without verifying anything.
+func UnverifiedPayload(compact string) ([]byte, error) {
+	parts, err := split(compact)
+	if err != nil {
+		return nil, err
+	}
+	return parts.decodePayload()
+}
+
+// ID is the name of a token everywhere in the project: the base64url SHA-256 of its signing input, header || '.' || payload.
+// The signature is no part of it, since ECDSA allows many for one input.
+func ID(compact string) (string, error) {
+	parts, err := split(compact)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(compact[:len(parts.header)+1+len(parts.payload)]))
+	return b64.EncodeToString(sum[:]), nil
+}
+
+// parts are the three strings of a compact JWS.
+type parts struct{ header, payload, signature string }
+
+func split(compact string) (parts, error) {
+	if len(compact) > 2*maxJSON {
+		return parts{}, fmt.Errorf("%w: too long", ErrMalformed)
+	}
+	header, rest, ok1 := strings.Cut(compact, ".")
+	payload, signature, ok2 := strings.Cut(rest, ".")
+	if !ok1 || !ok2 || header == "" || strings.Contains(signature, ".") {
+		return parts{}, fmt.Errorf("%w: a compact token has three parts", ErrMalformed)
+	}
+	return parts{header, payload, signature}, nil
+}
+
+func (p parts) decodePayload() ([]byte, error) {
+	payload, err := decodeStrict(p.payload)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the payload is not base64url", ErrMalformed)
+	}
+	return payload, nil
+}
+
+// decodeStrict decodes base64url and refuses line breaks, which encoding/base64 skips.
+func decodeStrict(s string) ([]byte, error) {
+	if strings.ContainsAny(s, "\r\n") {
+		return nil, errors.New("line break in base64url")
+	}
+	return b64.DecodeString(s)
+}
+
+func (p parts) parseHeader() (UnverifiedHeader, error) {
+	raw, err := decodeStrict(p.header)
+	if err != nil {
+		return UnverifiedHeader{}, fmt.Errorf("%w: the header is not base64url", ErrMalformed)
+	}
+	var members map[string]any
+	if err := DecodeJSON(raw, &members); err != nil {
+		return UnverifiedHeader{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
+	}
+	return headerFromMembers(raw, members)
+}
+
+func headerFromMembers(raw []byte, members map[string]any) (h UnverifiedHeader, err error) {
+	for _, name := range []string{"crit", "b64"} {
+		if _, ok := members[name]; ok {
+			return h, fmt.Errorf("%w: %q", ErrCritical, name)
+		}
+	}
+	h.Raw = raw
+	for name, field := range map[string]*string{"alg": &h.Alg, "typ": &h.Typ, "kid": &h.Kid} {
+		v, present := members[name]
+		s, isString := v.(string)
+		if present && !isString {
+			return h, fmt.Errorf("%w: header member %q must be a string", ErrMalformed, name)
+		}
+		*field = s
+	}
+	if h.Alg == "" {
+		return h, fmt.Errorf(`%w: header member "alg" is missing`, ErrMalformed)
+	}
+	if v, ok := members["x5c"]; ok {
+		if h.X5C, err = stringsOf(v); err != nil {
+			return h, err
+		}
+	}
+	if _, ok := members["jwk"]; ok {
+		var again map[string]json.RawMessage
+		if err := DecodeJSON(raw, &again); err != nil {
+			return h, err
+		}
+		h.JWK = again["jwk"]
+	}
+	return h, nil
+}
+
+func stringsOf(v any) ([]string, error) {
+	array, _ := v.([]any)
+	out := make([]string, 0, len(array))
+	for _, element := range array {
+		s, ok := element.(string)
+		if !ok {
+			return nil, fmt.Errorf(`%w: header member "x5c" must be an array of strings`, ErrMalformed)
+		}
+		out = append(out, s)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf(`%w: header member "x5c" must be an array of strings`, ErrMalformed)
+	}
+	return out, nil
+}
