@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"akashi/internal/keys"
 )
 
 // Bounds of the answers that a client reads. A lookup of [MaxLookupKeys] keys with the largest records fits.
@@ -76,16 +78,16 @@ func (c *Client) Submit(ctx context.Context, r SubmitRequest) (*SubmitResponse, 
 }
 
 // Lookup asks what stands at the keys, at most [MaxLookupKeys].
-func (c *Client) Lookup(ctx context.Context, keys []Key) (*LookupResponse, error) {
+func (c *Client) Lookup(ctx context.Context, slots []Key) (*LookupResponse, error) {
 	out := new(LookupResponse)
-	if err := c.post(ctx, "/v1/lookup", LookupRequest{keys}, out, maxLookupAnswer); err != nil {
+	if err := c.post(ctx, "/v1/lookup", LookupRequest{slots}, out, maxLookupAnswer); err != nil {
 		return nil, err
 	}
-	if len(out.Results) != len(keys) {
-		return nil, fmt.Errorf("%w: %d results for %d keys", ErrAnswer, len(out.Results), len(keys))
+	if len(out.Results) != len(slots) {
+		return nil, fmt.Errorf("%w: %d results for %d keys", ErrAnswer, len(out.Results), len(slots))
 	}
 	for i, r := range out.Results {
-		if r.Key != keys[i] {
+		if r.Key != slots[i] {
 			return nil, fmt.Errorf("%w: result %d is for another key", ErrAnswer, i)
 		}
 	}
@@ -93,9 +95,9 @@ func (c *Client) Lookup(ctx context.Context, keys []Key) (*LookupResponse, error
 }
 
 // Records asks for sealed records without proofs, at most [MaxLookupKeys].
-func (c *Client) Records(ctx context.Context, keys []Key) ([]StoredRecord, error) {
+func (c *Client) Records(ctx context.Context, slots []Key) ([]StoredRecord, error) {
 	var out RecordsResponse
-	err := c.post(ctx, "/v1/records", LookupRequest{keys}, &out, maxLookupAnswer)
+	err := c.post(ctx, "/v1/records", LookupRequest{slots}, &out, maxLookupAnswer)
 	return out.Records, err
 }
 
@@ -153,15 +155,14 @@ func (c *Client) post(ctx context.Context, path string, in, out any, limit int64
 	return c.do(ctx, http.MethodPost, path, body, out, limit)
 }
 
-// do sends a request and decodes a 200, or a 409 that is no problem, into out; the latter with [ErrConflict]. Duplicate members
-// need no refusal here: whatever is read is checked against proofs afterwards.
+// do sends a request and decodes a 200, or a 409 that is no problem, into out; the latter with [ErrConflict].
 func (c *Client) do(ctx context.Context, method, path string, body []byte, out any, limit int64) error {
 	answer, err := c.send(ctx, method, path, body, limit)
 	if err != nil && !errors.Is(err, ErrConflict) {
 		return err
 	}
-	if json.Unmarshal(answer, out) != nil {
-		return fmt.Errorf("%w: %s is not the JSON expected", ErrAnswer, path)
+	if decodeErr := keys.DecodeJSONMax(answer, out, int(limit)); decodeErr != nil {
+		return fmt.Errorf("%w: %w", ErrAnswer, decodeErr)
 	}
 	return err
 }
@@ -209,7 +210,7 @@ func readBounded(r io.Reader, limit int64) ([]byte, error) {
 func refusal(resp *http.Response, isProblem bool) error {
 	p := &Problem{}
 	if isProblem {
-		if b, err := readBounded(resp.Body, maxProblemAnswer); err != nil || json.Unmarshal(b, p) != nil {
+		if b, err := readBounded(resp.Body, maxProblemAnswer); err != nil || keys.DecodeJSON(b, p) != nil {
 			p = &Problem{}
 		}
 	}

@@ -18,7 +18,7 @@ type LookupResponse struct {
 // HeadProof is a head entry with its place in the log. The checkpoint has size Covered+1, so that the head is its last entry, and
 // carries the cosignatures of witnesses and auditors.
 type HeadProof struct {
-	Entry      []byte `json:"entry"`
+	Entry      Bytes  `json:"entry"`
 	Index      uint64 `json:"index"`
 	Inclusion  []Hash `json:"inclusion"` // under Checkpoint
 	Checkpoint string `json:"checkpoint"`
@@ -28,7 +28,7 @@ type HeadProof struct {
 // Member is nil for an absent key.
 type LookupResult struct {
 	Key    Key          `json:"key"`
-	Proof  []byte       `json:"proof"`
+	Proof  Bytes        `json:"proof"`
 	Member *MemberProof `json:"member,omitempty"`
 }
 
@@ -37,10 +37,12 @@ type LookupResult struct {
 type MemberProof struct {
 	Index uint64 `json:"index"`
 	Value Value  `json:"value"`
-	// A and B are nil when the registry does not have them. Erased says that they were erased on the worker's request.
-	A      []byte `json:"a,omitempty"`
-	B      []byte `json:"b,omitempty"`
-	Erased bool   `json:"erased,omitempty"`
+	// A and B are nil when the registry does not have them, or when B was submitted empty; HB, the hash of B, tells which, and lets A
+	// be checked without B. Erased says that they were erased on the worker's request.
+	A      Bytes `json:"a,omitempty"`
+	B      Bytes `json:"b,omitempty"`
+	HB     Hash  `json:"hb"`
+	Erased bool  `json:"erased,omitempty"`
 	// Inclusion of the slot entry at Index under the head's checkpoint.
 	Inclusion []Hash `json:"inclusion"`
 	// FirstAfter is the archived checkpoint of size > Index with the smallest existed_by, LastBefore that of size <= Index with the
@@ -55,6 +57,9 @@ type MemberProof struct {
 	Count      int    `json:"count"`
 }
 
+// MatchesValue reports whether A, with the hash of B, is what the log committed to. Whether B is what HB says is checked by whoever opens it.
+func (m *MemberProof) MatchesValue() bool { return ValueOfHashes(HashOf(m.A), m.HB) == m.Value }
+
 // RecordsResponse answers POST /v1/records: records without proofs, for auditors who have the log. A key that the registry does not
 // know is left out.
 type RecordsResponse struct {
@@ -65,8 +70,8 @@ type RecordsResponse struct {
 type StoredRecord struct {
 	Key    Key    `json:"key"`
 	Index  uint64 `json:"index"`
-	A      []byte `json:"a,omitempty"`
-	B      []byte `json:"b,omitempty"`
+	A      Bytes  `json:"a,omitempty"`
+	B      Bytes  `json:"b,omitempty"`
 	Erased bool   `json:"erased,omitempty"`
 }
 
