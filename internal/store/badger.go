@@ -1,0 +1,271 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+const (
+	// valueThreshold sends larger values to the value log. Sealed records are all larger, so that a transaction may hold a thousand of
+	// them, and compaction never copies them.
+	valueThreshold = 4 << 10
+
+	maxTries  = 50
+	firstWait = 200 * time.Microsecond
+	maxWait   = 10 * time.Millisecond
+)
+
+// badgerStore is a store in a folder, which it locks.
+type badgerStore struct {
+	db *badger.DB
+
+	mu      sync.Mutex // guards closed, and that running grows only before it is set
+	closed  bool
+	running sync.WaitGroup // transactions: using the database after its files are unmapped would end the process
+}
+
+// OpenBadger opens the store in the folder dir, and makes it when there is none. A committed Update survives the end of the process at
+// any moment (SyncWrites). encryptionKey (16, 24 or 32 bytes) encrypts everything at rest, nil nothing; a folder keeps the choice with
+// which it was made. Only warnings and errors of Badger reach log, which may be nil.
+//
+// Maintenance: none is needed from day to day. Superseded and expired values under 4 KiB go with Badger's own compaction. Larger ones
+// stand in the value log, whose space Badger gives back only on demand, which nothing here makes: sealed records are kept for good.
+// To shrink a folder after many erasures, back it up and restore it with Badger's own tool while the service is stopped.
+func OpenBadger(dir string, encryptionKey []byte, log *slog.Logger) (Store, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	opts := badger.DefaultOptions(dir).
+		WithSyncWrites(true).
+		WithMetricsEnabled(false).
+		WithValueThreshold(valueThreshold).
+		WithValueLogFileSize(256 << 20).
+		WithMemTableSize(32 << 20).
+		WithBlockCacheSize(32 << 20).
+		WithLogger(badgerLog{log})
+	switch len(encryptionKey) {
+	case 0:
+	case 16, 24, 32:
+		opts = opts.WithEncryptionKey(encryptionKey).WithIndexCacheSize(64 << 20) // without it every read decrypts its index
+	default:
+		return nil, fmt.Errorf("opening the store in %s: an encryption key has 16, 24 or 32 bytes: give the key with which the folder was made", dir)
+	}
+	db, err := badger.Open(opts)
+	if err != nil {
+		return nil, fmt.Errorf("opening the store in %s: %w", dir, hint(err))
+	}
+	return &badgerStore{db: db}, nil
+}
+
+// hint adds what to do about the two mistakes that people make.
+func hint(err error) error {
+	switch {
+	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
+		return fmt.Errorf("%w (give the key, or no key, with which the folder was made)", err)
+	case strings.Contains(err.Error(), "directory lock"):
+		return fmt.Errorf("%w (another process has it open: stop that one, or send the command to it)", err)
+	}
+	return err
+}
+
+func (s *badgerStore) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	s.running.Add(1)
+	return nil
+}
+
+func (s *badgerStore) View(ctx context.Context, fn func(Tx) error) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.running.Done()
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	return fn(&badgerTx{ctx: ctx, txn: txn})
+}
+
+func (s *badgerStore) Update(ctx context.Context, fn func(Tx) error) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.running.Done()
+	wait := firstWait
+	for range maxTries {
+		if err := s.try(ctx, fn); !errors.Is(err, badger.ErrConflict) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait/2 + rand.N(wait)):
+		}
+		wait = min(2*wait, maxWait)
+	}
+	return ErrConflict
+}
+
+func (s *badgerStore) try(ctx context.Context, fn func(Tx) error) error {
+	txn := s.db.NewTransaction(true)
+	defer txn.Discard()
+	if err := fn(&badgerTx{ctx: ctx, txn: txn, writable: true}); err != nil {
+		return err
+	}
+	return txn.Commit()
+}
+
+func (s *badgerStore) Close() error {
+	s.mu.Lock()
+	already := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	s.running.Wait()
+	if already {
+		return nil
+	}
+	return s.db.Close()
+}
+
+type badgerTx struct {
+	ctx      context.Context
+	txn      *badger.Txn
+	writable bool
+}
+
+func (tx *badgerTx) Get(key []byte) ([]byte, error) {
+	if len(key) == 0 {
+		return nil, ErrNotFound
+	}
+	item, err := tx.txn.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return item.ValueCopy(nil)
+}
+
+func (tx *badgerTx) Set(key, value []byte) error { return tx.set(key, value, 0) }
+
+func (tx *badgerTx) SetUntil(key, value []byte, expires time.Time) error {
+	return tx.set(key, value, uint64(expirySecond(expires)))
+}
+
+// set copies key and value, which Badger keeps until the commit.
+func (tx *badgerTx) set(key, value []byte, expires uint64) error {
+	if err := tx.checkWrite(key); err != nil {
+		return err
+	}
+	e := badger.NewEntry(append([]byte{}, key...), append([]byte{}, value...))
+	e.ExpiresAt = expires
+	return writeError(tx.txn.SetEntry(e))
+}
+
+func (tx *badgerTx) Delete(key []byte) error {
+	if err := tx.checkWrite(key); err != nil {
+		return err
+	}
+	return writeError(tx.txn.Delete(append([]byte{}, key...)))
+}
+
+func (tx *badgerTx) checkWrite(key []byte) error {
+	if !tx.writable {
+		return ErrReadOnly
+	}
+	return checkKey(key)
+}
+
+func writeError(err error) error {
+	if errors.Is(err, badger.ErrTxnTooBig) {
+		return ErrTooBig
+	}
+	return err
+}
+
+func (tx *badgerTx) Scan(prefix []byte, fn func(key, value []byte) error) error {
+	var err error
+	if tx.writable {
+		err = tx.scanCollected(prefix, fn)
+	} else {
+		err = tx.iterate(prefix, fn)
+	}
+	if errors.Is(err, ErrStop) {
+		return nil
+	}
+	return err
+}
+
+// scanCollected reads everything before it calls fn, because a writing transaction can have one iterator only, and fn may scan.
+func (tx *badgerTx) scanCollected(prefix []byte, fn func(key, value []byte) error) error {
+	type pair struct{ key, value []byte }
+	var found []pair
+	err := tx.iterate(prefix, func(key, value []byte) error {
+		found = append(found, pair{key, value})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range found {
+		if err := tx.ctx.Err(); err != nil {
+			return err
+		}
+		if err := fn(p.key, p.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *badgerTx) iterate(prefix []byte, fn func(key, value []byte) error) error {
+	opts := badger.DefaultIteratorOptions
+	opts.Prefix = prefix
+	it := tx.txn.NewIterator(opts)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		if err := tx.ctx.Err(); err != nil {
+			return err
+		}
+		value, err := it.Item().ValueCopy(nil)
+		if err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+		if err := fn(it.Item().KeyCopy(nil), value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// badgerLog passes on what an operator must act on, and the rest for debugging.
+type badgerLog struct{ log *slog.Logger }
+
+func (l badgerLog) Errorf(format string, args ...any)   { l.write(slog.LevelError, format, args) }
+func (l badgerLog) Warningf(format string, args ...any) { l.write(slog.LevelWarn, format, args) }
+func (l badgerLog) Infof(format string, args ...any)    { l.write(slog.LevelDebug, format, args) }
+func (l badgerLog) Debugf(format string, args ...any)   { l.write(slog.LevelDebug, format, args) }
+
+func (l badgerLog) write(level slog.Level, format string, args []any) {
+	if ctx := context.Background(); l.log.Enabled(ctx, level) {
+		l.log.Log(ctx, level, "badger", "message", strings.TrimSpace(fmt.Sprintf(format, args...)))
+	}
+}
