@@ -29,22 +29,41 @@ func DecodeJSON(data []byte, v any) error {
 
 // DecodeJSONMax is [DecodeJSON] with another limit on the size, for evidence files.
 func DecodeJSONMax(data []byte, v any, maxBytes int) error {
-	if len(data) > maxBytes {
-		return fmt.Errorf("%w: more than %d octets", ErrJSON, maxBytes)
-	}
-	if !json.Valid(data) || !utf8.Valid(data) {
-		return fmt.Errorf("%w: not well formed", ErrJSON)
-	}
-	p := parser{data: data}
-	tree, err := p.value(0)
+	tree, _, err := parse(data, maxBytes)
 	if err != nil {
 		return err
 	}
-	return assign(data, tree, p.top, v)
+	return assign(data, tree, v)
+}
+
+// DecodeArray is [DecodeJSON] for an array, and also returns the text of each element.
+func DecodeArray(data []byte) (elements []any, texts []json.RawMessage, err error) {
+	tree, texts, err := parse(data, maxJSON)
+	if err != nil {
+		return nil, nil, err
+	}
+	elements, ok := tree.([]any)
+	if !ok {
+		return nil, nil, fmt.Errorf("%w: not an array", ErrJSON)
+	}
+	return elements, texts, nil
+}
+
+// parse reads the text as a tree; texts are the elements of an array at the outermost level.
+func parse(data []byte, maxBytes int) (tree any, texts []json.RawMessage, err error) {
+	if len(data) > maxBytes {
+		return nil, nil, fmt.Errorf("%w: more than %d octets", ErrJSON, maxBytes)
+	}
+	if !json.Valid(data) || !utf8.Valid(data) {
+		return nil, nil, fmt.Errorf("%w: not well formed", ErrJSON)
+	}
+	p := parser{data: data}
+	tree, err = p.value(0)
+	return tree, p.top, err
 }
 
 // assign puts the tree into v. The targets of the verification path need no second pass over the text.
-func assign(data []byte, tree any, top []json.RawMessage, v any) error {
+func assign(data []byte, tree, v any) error {
 	ok := false
 	switch target := v.(type) {
 	case *any:
@@ -53,10 +72,6 @@ func assign(data []byte, tree any, top []json.RawMessage, v any) error {
 		*target, ok = tree.(map[string]any)
 	case *[]any:
 		*target, ok = tree.([]any)
-	case *[]json.RawMessage:
-		if _, ok = tree.([]any); ok {
-			*target = top
-		}
 	default:
 		return decodeTyped(data, tree, v)
 	}
@@ -137,6 +152,7 @@ func (p *parser) object(depth int) (any, error) {
 func (p *parser) array(depth int) (any, error) {
 	array := make([]any, 0, 4)
 	for p.next(']') {
+		p.space()
 		start := p.pos
 		v, err := p.value(depth + 1)
 		if err != nil {

@@ -19,6 +19,11 @@ func ParsePublic(jwk []byte) (Public, error) {
 	if err := DecodeJSON(jwk, &members); err != nil {
 		return Public{}, fmt.Errorf("%w: %w", ErrKey, err)
 	}
+	return PublicFromMembers(members)
+}
+
+// PublicFromMembers is [ParsePublic] for a key that [DecodeJSON] has already read as part of something else.
+func PublicFromMembers(members map[string]any) (Public, error) {
 	for _, name := range privateMembers {
 		if _, ok := members[name]; ok {
 			return Public{}, fmt.Errorf("%w: a public key must not have the private member %q", ErrKey, name)
