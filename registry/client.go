@@ -28,7 +28,7 @@ var (
 	// entry: its own JWT means done, anything else the next rung.
 	ErrConflict = errors.New("a slot of the submission holds another record")
 	// ErrAnswer is returned for an answer that is not what was asked for.
-	ErrAnswer = errors.New("the registry's answer cannot be used")
+	ErrAnswer = errors.New("the answer cannot be used")
 )
 
 // Problem is an error answer of the registry (RFC 9457).
@@ -41,7 +41,7 @@ type Problem struct {
 
 // Error gives status and title. Details are left out: they may repeat what was sent.
 func (p *Problem) Error() string {
-	return fmt.Sprintf("the registry refused: %d %s: %.120q", p.Status, http.StatusText(p.Status), p.Title)
+	return fmt.Sprintf("refused with %d %s: %.120q", p.Status, http.StatusText(p.Status), p.Title)
 }
 
 // RetryError is returned when the registry has no room just now (429, 503). The same request may be sent again after After.
@@ -198,7 +198,7 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte, lim
 func readBounded(r io.Reader, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading the registry's answer: %w", err)
+		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
 	if int64(len(b)) > limit {
 		return nil, fmt.Errorf("%w: larger than %d bytes", ErrAnswer, limit)
