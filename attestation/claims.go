@@ -470,6 +470,9 @@ func differenceOfObjects(path string, got, want map[string]any) error {
 	for _, name := range sortedKeys(got) {
 		member := strings.TrimPrefix(path+"."+name, ".")
 		w, ok := want[name]
+		if got[name] == "" {
+			return fmt.Errorf("%s is empty", member)
+		}
 		if !ok {
 			return fmt.Errorf("%s is null, or no claim of this type", member)
 		}

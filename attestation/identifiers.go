@@ -80,7 +80,7 @@ func FindMyNumber(s string) bool {
 	groups := digitGroups(s)
 	for i := range groups {
 		digits := groups[i].digits
-		for j := i + 1; len(digits) < 12 && j < len(groups) && groups[j].before == groups[min(i+1, j)].before && groups[j].before != other; j++ {
+		for j := i + 1; len(digits) < 12 && j < len(groups) && groups[j].before != other && groups[j].before == groups[i+1].before; j++ {
 			digits += groups[j].digits
 		}
 		if len(digits) == 12 && checkMyNumber(digits) {
@@ -160,23 +160,15 @@ func separatorOf(r rune) separator {
 	return other
 }
 
-// digitOf returns the value of a decimal digit of any script: every range of category Nd is made of whole rows 0 to 9.
+// digitOf returns the value of a decimal digit of any script: category Nd is made of whole rows 0 to 9.
 func digitOf(r rune) (int, bool) {
-	if r >= '0' && r <= '9' {
-		return int(r - '0'), true
-	}
-	if r < 0x80 || !unicode.Is(unicode.Nd, r) {
+	if !unicode.Is(unicode.Nd, r) {
 		return 0, false
 	}
-	for _, t := range unicode.Nd.R16 {
-		if rune(t.Lo) <= r && r <= rune(t.Hi) {
-			return int(r-rune(t.Lo)) % 10, true
-		}
+	n := 0
+	for unicode.Is(unicode.Nd, r-1) {
+		r--
+		n++
 	}
-	for _, t := range unicode.Nd.R32 {
-		if rune(t.Lo) <= r && r <= rune(t.Hi) {
-			return int(r-rune(t.Lo)) % 10, true
-		}
-	}
-	return 0, false
+	return n % 10, true
 }
