@@ -1,0 +1,271 @@
+package schemas
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+)
+
+// Error says which claim breaks which rule. It never holds the claim's value.
+type Error struct {
+	VCT  string
+	Path string // JSON Pointer (RFC 6901) of the claim, "" for the claims as a whole
+	Rule string // what is required, for people
+}
+
+func (e *Error) Error() string {
+	path := e.Path
+	if path == "" {
+		path = "/"
+	}
+	return fmt.Sprintf("claims of %s: %s: %s", e.VCT, path, e.Rule)
+}
+
+// Validate refuses processed claims (digests and disclosures already gone) that do not keep to the schema of vct, that name a member
+// twice, that write a number other than as a plain integer, or that hold an Individual Number (My Number) anywhere. Claims that are
+// selectively disclosable may be missing. The error is an [*Error] wherever a claim is at fault.
+func Validate(vct string, claims []byte) error {
+	name := typeOf(vct)
+	if name == "" {
+		return fmt.Errorf("unknown credential type %q", vct)
+	}
+	v, err := read(claims)
+	if err != nil {
+		return withVCT(err, vct)
+	}
+	if err := compiled()[name].Validate(v); err != nil {
+		return withVCT(explain(err), vct)
+	}
+	return nil
+}
+
+func withVCT(err error, vct string) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.VCT = vct
+	}
+	return err
+}
+
+// compiled returns the schema of every type by name.
+var compiled = sync.OnceValue(func() map[string]*jsonschema.Schema {
+	entries, err := files.ReadDir("types")
+	if err != nil {
+		panic(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	c.AssertFormat()
+	for name, check := range formats {
+		c.RegisterFormat(&jsonschema.Format{Name: name, Validate: check})
+	}
+	for _, e := range entries {
+		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(mustRead("types/" + e.Name())))
+		if err != nil {
+			panic(err)
+		}
+		if err := c.AddResource(schemaBase+e.Name(), doc); err != nil {
+			panic(err)
+		}
+	}
+	out := make(map[string]*jsonschema.Schema, len(entries))
+	for _, e := range entries {
+		out[strings.TrimSuffix(e.Name(), ".schema.json")] = c.MustCompile(schemaBase + e.Name())
+	}
+	return out
+})
+
+// schemaBase is a name, not an address: .invalid resolves nowhere (RFC 2606).
+const schemaBase = "https://akashi.invalid/schemas/types/"
+
+// formats are the formats beside those of JSON Schema.
+var formats = map[string]func(any) error{
+	"corporate-number":      func(v any) error { return stringFormat(v, isCorporateNumber) },
+	"entity-id":             func(v any) error { return stringFormat(v, isEntityID) },
+	"residence-card-number": func(v any) error { return stringFormat(v, cardNumber.MatchString) },
+}
+
+var (
+	corporateNumber = regexp.MustCompile(`^[1-9][0-9]{12}$`)
+	registration    = regexp.MustCompile(`^[0-9]{2}登-[0-9]{6}$`)
+	cardNumber      = regexp.MustCompile(`^[A-Z]{2}[0-9]{8}[A-Z]{2}$`)
+	plainInteger    = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+)
+
+func stringFormat(v any, is func(string) bool) error {
+	if s, ok := v.(string); ok && !is(s) {
+		return errors.New("not of this format")
+	}
+	return nil
+}
+
+// isCorporateNumber checks the first digit: 9 minus the remainder by 9 of the sum of the others, weighted from the right 1, 2, 1 ...
+func isCorporateNumber(s string) bool {
+	if !corporateNumber.MatchString(s) {
+		return false
+	}
+	sum := 0
+	for i, r := range s[1:] {
+		sum += int(r-'0') * (1 + (i+1)%2)
+	}
+	return int(s[0]-'0') == 9-sum%9
+}
+
+func isEntityID(s string) bool { return isCorporateNumber(s) || registration.MatchString(s) }
+
+// maxDepth is far beyond any claim.
+const maxDepth = 16
+
+// read decodes one JSON value and applies the rules that JSON Schema cannot state.
+func read(text []byte) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	v, err := readValue(d, nil)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, &Error{Rule: "something follows the JSON value"}
+	}
+	return v, nil
+}
+
+func readValue(d *json.Decoder, path []string) (any, error) {
+	token, err := d.Token()
+	if err != nil {
+		return nil, &Error{Path: pointer(path), Rule: "not JSON"}
+	}
+	switch t := token.(type) {
+	case json.Delim:
+		if len(path) >= maxDepth {
+			return nil, &Error{Path: pointer(path), Rule: "nested too deeply"}
+		}
+		if t == '[' {
+			return readArray(d, path)
+		}
+		return readObject(d, path)
+	case json.Number:
+		if !plainInteger.MatchString(t.String()) {
+			return nil, &Error{Path: pointer(path), Rule: "write numbers as plain integers, without fraction or exponent"}
+		}
+		return t, refuseMyNumber(t.String(), path)
+	case string:
+		return t, refuseMyNumber(t, path)
+	}
+	return token, nil
+}
+
+func readArray(d *json.Decoder, path []string) (any, error) {
+	out := []any{}
+	for d.More() {
+		v, err := readValue(d, append(path, strconv.Itoa(len(out))))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, &Error{Path: pointer(path), Rule: "not JSON"}
+	}
+	return out, nil
+}
+
+func readObject(d *json.Decoder, path []string) (any, error) {
+	out := map[string]any{}
+	for d.More() {
+		token, err := d.Token()
+		name, ok := token.(string)
+		if err != nil || !ok {
+			return nil, &Error{Path: pointer(path), Rule: "not JSON"}
+		}
+		if err := refuseMyNumber(name, path); err != nil {
+			return nil, err
+		}
+		member := append(path, name)
+		if _, twice := out[name]; twice {
+			return nil, &Error{Path: pointer(member), Rule: "the member stands twice"}
+		}
+		if out[name], err = readValue(d, member); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, &Error{Path: pointer(path), Rule: "not JSON"}
+	}
+	return out, nil
+}
+
+func refuseMyNumber(s string, path []string) error {
+	if holdsMyNumber(s) {
+		return &Error{Path: pointer(path), Rule: "holds twelve digits that read as an Individual Number (My Number), which must not be collected: remove them"}
+	}
+	return nil
+}
+
+// pointer writes a JSON Pointer (RFC 6901, Section 3).
+func pointer(path []string) string {
+	var b strings.Builder
+	for _, p := range path {
+		b.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(p))
+	}
+	return b.String()
+}
+
+// explain turns the first failure into an [*Error], leaving out the values that the library puts in its messages.
+func explain(err error) error {
+	v, ok := errors.AsType[*jsonschema.ValidationError](err)
+	if !ok {
+		return errors.New("the schema cannot be applied")
+	}
+	for len(v.Causes) > 0 && !isChoice(v.ErrorKind) {
+		v = v.Causes[0]
+	}
+	return &Error{Path: pointer(v.InstanceLocation), Rule: rule(v.ErrorKind)}
+}
+
+// isChoice reports whether the failure is of a keyword whose alternatives failed each for its own reason.
+func isChoice(k jsonschema.ErrorKind) bool {
+	switch k.(type) {
+	case *kind.OneOf, *kind.AnyOf, *kind.Not:
+		return true
+	}
+	return false
+}
+
+func rule(k jsonschema.ErrorKind) string {
+	switch k := k.(type) {
+	case *kind.Required:
+		return "missing: " + strings.Join(k.Missing, ", ")
+	case *kind.AdditionalProperties:
+		return "no claim of this type: " + strings.Join(k.Properties, ", ")
+	case *kind.FalseSchema:
+		return "no claim of this type, or not beside the others"
+	case *kind.Type:
+		return "must be of type " + strings.Join(k.Want, " or ")
+	case *kind.Enum:
+		return fmt.Sprintf("must be one of %v", k.Want)
+	case *kind.Const:
+		return fmt.Sprintf("must be %v", k.Want)
+	case *kind.Format:
+		return "must be a " + k.Want
+	case *kind.Pattern:
+		return "must be written as " + k.Want
+	case *kind.PropertyNames:
+		return "a member's name is not written as required"
+	case *kind.OneOf:
+		return "exactly one of the alternatives must hold"
+	case *kind.Not:
+		return "members that exclude each other"
+	case *kind.DependentRequired:
+		return "missing beside another member: " + strings.Join(k.Missing, ", ")
+	}
+	return "breaks the rule " + strings.Join(k.KeywordPath(), "/")
+}
