@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/lestrrat-go/jwx/v2/jwa"
@@ -90,32 +92,99 @@ func (p *Private) signOctets(input []byte) ([]byte, error) {
 // Verify checks a compact JWS with the given key. The algorithm must be one of algs and the one of the key. The token's own "jwk", "jku",
 // "x5u" and "x5c" have no say; a "crit" or "b64" member is refused.
 func Verify(compact string, key Public, algs ...Alg) (*Token, error) {
+	u, err := ParseToken(compact)
+	if err != nil {
+		return nil, err
+	}
+	return u.Verify(key, algs...)
+}
+
+// UnverifiedToken is a compact JWS that was read and not verified.
+type UnverifiedToken struct {
+	parts   parts
+	header  UnverifiedHeader
+	payload []byte
+}
+
+// ParseToken reads a compact JWS, so that the key can be chosen by what it says before [UnverifiedToken.Verify].
+func ParseToken(compact string) (*UnverifiedToken, error) {
 	parts, err := split(compact)
 	if err != nil {
 		return nil, err
 	}
-	header, err := parts.parseHeader()
-	if err != nil {
+	u := &UnverifiedToken{parts: parts}
+	if u.header, err = parts.parseHeader(); err != nil {
 		return nil, err
 	}
-	if err := checkAlg(header.Alg, key, algs); err != nil {
+	if u.payload, err = parts.decodePayload(); err != nil {
 		return nil, err
 	}
-	if signature, err := decodeStrict(parts.signature); err != nil || len(signature) != signatureSize {
+	return u, nil
+}
+
+// Header is the protected header as the token states it.
+func (u *UnverifiedToken) Header() UnverifiedHeader { return u.header }
+
+// UnverifiedPayload is the payload as the token states it.
+func (u *UnverifiedToken) UnverifiedPayload() []byte { return u.payload }
+
+// ID is the name of the token, see [ID].
+func (u *UnverifiedToken) ID() string { return u.parts.id() }
+
+// Verify is [Verify] for a token already read.
+func (u *UnverifiedToken) Verify(key Public, algs ...Alg) (*Token, error) {
+	if err := checkAlg(u.header.Alg, key, algs); err != nil {
+		return nil, err
+	}
+	signature, err := decodeStrict(u.parts.signature)
+	if err != nil || len(signature) != signatureSize {
 		return nil, fmt.Errorf("%w: it must be the base64url of %d octets", ErrSignature, signatureSize)
 	}
-	payload, err := parts.decodePayload()
-	if err != nil {
-		return nil, err
-	}
-	parsed, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(key.alg)})
+	parsed, err := u.parts.parseJose(key.alg)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the header has a member of the wrong form", ErrMalformed)
 	}
-	if err := parsed.DetachedVerify(payload, key.key); err != nil {
+	parsed.Signatures[0].Signature = signature
+	if err := parsed.DetachedVerify(u.payload, key.key); err != nil {
 		return nil, ErrSignature
 	}
-	return &Token{Header: header, Payload: payload}, nil
+	return &Token{Header: u.header, Payload: u.payload}, nil
+}
+
+// joseHeader is what go-jose made of a protected header: a signature object without a signature of its own.
+type joseHeader struct {
+	header string
+	alg    Alg
+	parsed *jose.JSONWebSignature
+}
+
+// joseHeaders remembers the last header met in each place. An issuer's tokens all have the same header, and go-jose takes a third of the time
+// of a verification to parse it and its certificates. Whoever fills the places with other headers costs others that time and nothing else.
+var (
+	joseHeaders [64]atomic.Pointer[joseHeader]
+	joseSeed    = maphash.MakeSeed()
+)
+
+const maxJoseHeader = 8 << 10 // longer ones are not remembered
+
+// parseJose returns a copy whose signature the caller may set.
+func (p parts) parseJose(alg Alg) (jose.JSONWebSignature, error) {
+	place := &joseHeaders[maphash.String(joseSeed, p.header)%uint64(len(joseHeaders))]
+	h := place.Load()
+	if h == nil || h.header != p.header || h.alg != alg {
+		// A payload of no octets stands in: the payload is given to DetachedVerify.
+		parsed, err := jose.ParseSignedCompact(p.header+"..", []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+		if err != nil {
+			return jose.JSONWebSignature{}, err
+		}
+		h = &joseHeader{strings.Clone(p.header), alg, parsed}
+		if len(p.header) <= maxJoseHeader {
+			place.Store(h)
+		}
+	}
+	out := *h.parsed
+	out.Signatures = slices.Clone(out.Signatures)
+	return out, nil
 }
 
 func checkAlg(alg string, key Public, algs []Alg) error {
@@ -153,8 +222,7 @@ func ID(compact string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256([]byte(compact[:len(parts.header)+1+len(parts.payload)]))
-	return b64.EncodeToString(sum[:]), nil
+	return parts.id(), nil
 }
 
 // parts are the three strings of a compact JWS.
@@ -170,6 +238,11 @@ func split(compact string) (parts, error) {
 		return parts{}, fmt.Errorf("%w: a compact token has three parts", ErrMalformed)
 	}
 	return parts{header, payload, signature}, nil
+}
+
+func (p parts) id() string {
+	sum := sha256.Sum256([]byte(p.header + "." + p.payload))
+	return b64.EncodeToString(sum[:])
 }
 
 func (p parts) decodePayload() ([]byte, error) {

@@ -81,13 +81,11 @@ func digest(encoded string) string {
 // Unverified is an SD-JWT that was read and not verified: nothing in it may be believed.
 type Unverified struct {
 	jwt         string
-	id          string
-	header      keys.UnverifiedHeader
+	token       *keys.UnverifiedToken // of jwt
+	claims      map[string]any        // decoded payload, not to be changed
 	disclosures []Disclosure
 	keyBinding  string
 	presented   string // everything before the KB-JWT, the last tilde included (RFC 9901, Section 4.3.1)
-	payload     []byte
-	claims      map[string]any // decoded payload, not to be changed
 }
 
 // Parse reads the compact form (RFC 9901, Section 4):
@@ -114,17 +112,11 @@ func Parse(compact string) (*Unverified, error) {
 }
 
 func (u *Unverified) parseJWT() (err error) {
-	if u.header, err = keys.PeekHeader(u.jwt); err != nil {
+	if u.token, err = keys.ParseToken(u.jwt); err != nil {
 		return fmt.Errorf("%w: issuer-signed JWT: %w", ErrMalformed, err)
 	}
-	if u.payload, err = keys.UnverifiedPayload(u.jwt); err != nil {
-		return fmt.Errorf("%w: issuer-signed JWT: %w", ErrMalformed, err)
-	}
-	if err := keys.DecodeJSON(u.payload, &u.claims); err != nil {
+	if err := keys.DecodeJSON(u.token.UnverifiedPayload(), &u.claims); err != nil {
 		return fmt.Errorf("%w: payload: %w", ErrMalformed, err)
-	}
-	if u.id, err = keys.ID(u.jwt); err != nil {
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return nil
 }
@@ -186,10 +178,10 @@ func isReserved(name string) bool {
 func (u *Unverified) JWT() string { return u.jwt }
 
 // ID is the name of the issuer-signed JWT, see [keys.ID].
-func (u *Unverified) ID() string { return u.id }
+func (u *Unverified) ID() string { return u.token.ID() }
 
 // Header is the protected header of the issuer-signed JWT.
-func (u *Unverified) Header() keys.UnverifiedHeader { return u.header }
+func (u *Unverified) Header() keys.UnverifiedHeader { return u.token.Header() }
 
 // Disclosures are the disclosures in the order sent.
 func (u *Unverified) Disclosures() []Disclosure { return u.disclosures }
@@ -198,4 +190,4 @@ func (u *Unverified) Disclosures() []Disclosure { return u.disclosures }
 func (u *Unverified) KeyBinding() string { return u.keyBinding }
 
 // UnverifiedPayload is the payload of the issuer-signed JWT, with digests and without disclosed claims.
-func (u *Unverified) UnverifiedPayload() []byte { return u.payload }
+func (u *Unverified) UnverifiedPayload() []byte { return u.token.UnverifiedPayload() }

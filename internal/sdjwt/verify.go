@@ -53,11 +53,11 @@ func (v *Verified) ClaimsJSON() []byte {
 
 // Verify checks signature, type, digests (RFC 9901, Section 7.1), the rules of SD-JWT VC, time, and key binding (Section 7.3), in this order.
 func (u *Unverified) Verify(key keys.Public, want Expect) (*Verified, error) {
-	token, err := keys.Verify(u.jwt, key, want.Algs...)
+	token, err := u.token.Verify(key, want.Algs...)
 	if err != nil {
 		return nil, fmt.Errorf("issuer-signed JWT: %w", err)
 	}
-	if err := checkTyp(u.header.Typ, want); err != nil {
+	if err := checkTyp(token.Header.Typ, want); err != nil {
 		return nil, err
 	}
 	claims, disclosed, err := u.process()
@@ -83,7 +83,7 @@ func (u *Unverified) Verify(key keys.Public, want Expect) (*Verified, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Verified{ID: u.id, JWT: u.jwt, Header: token.Header, Claims: claims, Payload: token.Payload, Disclosed: disclosed, Holder: holder, KB: kb}, nil
+	return &Verified{ID: u.ID(), JWT: u.jwt, Header: token.Header, Claims: claims, Payload: token.Payload, Disclosed: disclosed, Holder: holder, KB: kb}, nil
 }
 
 func checkTyp(typ string, want Expect) error {
