@@ -97,7 +97,15 @@ func keyFromMulticodec(raw []byte) (keys.Public, error) {
 	if x == nil {
 		return keys.Public{}, fmt.Errorf("%w: not a compressed point of the curve P-256", ErrDID)
 	}
-	return checked(keys.PublicFrom(&ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y}))
+	point := make([]byte, 65)
+	point[0] = 4
+	x.FillBytes(point[1:33])
+	y.FillBytes(point[33:])
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		return keys.Public{}, fmt.Errorf("%w: not a point of the curve P-256", ErrDID)
+	}
+	return checked(keys.PublicFrom(key))
 }
 
 func checked(key keys.Public, err error) (keys.Public, error) {
