@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -219,20 +220,20 @@ func pointer(path []string) string {
 	return b.String()
 }
 
-// explain turns the first failure into an [*Error], leaving out the values that the library puts in its messages.
+// explain turns the first failure, by path, into an [*Error], leaving out the values that the library puts in its messages.
 func explain(err error) error {
 	v, ok := errors.AsType[*jsonschema.ValidationError](err)
 	if !ok {
 		return errors.New("the schema cannot be applied")
 	}
-	for len(v.Causes) > 0 && !isChoice(v.ErrorKind) {
-		v = v.Causes[0]
+	for len(v.Causes) > 0 && !saysEnough(v.ErrorKind) {
+		v = slices.MinFunc(v.Causes, func(a, b *jsonschema.ValidationError) int { return slices.Compare(a.InstanceLocation, b.InstanceLocation) })
 	}
 	return &Error{Path: pointer(v.InstanceLocation), Rule: rule(v.ErrorKind)}
 }
 
-// isChoice reports whether the failure is of a keyword whose alternatives failed each for its own reason.
-func isChoice(k jsonschema.ErrorKind) bool {
+// saysEnough reports whether the causes below a failure would mislead: of alternatives, each fails for its own reason.
+func saysEnough(k jsonschema.ErrorKind) bool {
 	switch k.(type) {
 	case *kind.OneOf, *kind.AnyOf, *kind.Not:
 		return true
@@ -255,11 +256,9 @@ func rule(k jsonschema.ErrorKind) string {
 	case *kind.Const:
 		return fmt.Sprintf("must be %v", k.Want)
 	case *kind.Format:
-		return "must be a " + k.Want
+		return "must be a valid " + k.Want
 	case *kind.Pattern:
 		return "must be written as " + k.Want
-	case *kind.PropertyNames:
-		return "a member's name is not written as required"
 	case *kind.OneOf:
 		return "exactly one of the alternatives must hold"
 	case *kind.Not:
