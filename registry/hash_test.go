@@ -18,6 +18,11 @@ func TestTextOfHashes(t *testing.T) {
 	if err := json.Unmarshal(text, &back); err != nil || back != h {
 		t.Errorf("Unmarshal = %v, %v; want %v", back, err, h)
 	}
+	var k Key
+	var v Value
+	if k.UnmarshalText([]byte(h.String())) != nil || v.UnmarshalText([]byte(h.String())) != nil || k.String() != h.String() || v.String() != h.String() {
+		t.Error("a key or a value has another text than a hash of the same octets")
+	}
 	good := Hash{}.String()
 	for name, bad := range map[string]string{
 		"empty": "", "short": good[1:], "long": good + "A", "padded": good + "=", "a newline inside": good[:20] + "\n" + good[21:],
