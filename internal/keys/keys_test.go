@@ -10,6 +10,7 @@ import (
 	"errors"
 	"math/big"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
@@ -238,6 +239,29 @@ func TestSignAndVerify(t *testing.T) {
 			t.Errorf("%s: a token of jwx: %v", alg, err)
 		}
 	}
+}
+
+// Tokens with one header share what go-jose made of it; none of them may see the signature of another.
+func TestVerifyConcurrently(t *testing.T) {
+	key, other := generate(t, ES256), generate(t, ES256)
+	var wait sync.WaitGroup
+	for i := range 8 {
+		compact, err := key.Sign(Header{"typ": "t"}, []byte{byte('0' + i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait.Go(func() {
+			for range 20 {
+				if token, err := Verify(compact, key.Public(), ES256); err != nil || token.Payload[0] != byte('0'+i) {
+					t.Errorf("got %v, %v", token, err)
+				}
+				if _, err := Verify(compact, other.Public(), ES256); !errors.Is(err, ErrSignature) {
+					t.Errorf("other key: got %v", err)
+				}
+			}
+		})
+	}
+	wait.Wait()
 }
 
 func TestVerifyRefuses(t *testing.T) {
