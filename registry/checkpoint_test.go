@@ -2,7 +2,9 @@ package registry
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -112,6 +114,36 @@ func TestCosignerRefuses(t *testing.T) {
 		if _, err := testCosigner(t, "w", clock).Sign([]byte(checkpointText(1))); err == nil {
 			t.Errorf("signed at %v", clock)
 		}
+	}
+}
+
+func TestCosignatureVerifierRefuses(t *testing.T) {
+	key, text := testKey("w"), []byte(checkpointText(1))
+	v, err := NewCosignatureVerifier(cosignerVKey("w"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := func(seconds uint64) []byte {
+		msg, err := cosignedMessage(seconds, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append(binary.BigEndian.AppendUint64(nil, seconds), ed25519.Sign(key, msg)...)
+	}
+	good := sign(5)
+	if !v.Verify(text, good) || !v.Verify(text, sign(maxCosignatureTime)) {
+		t.Fatal("good cosignature refused")
+	}
+	for name, sig := range map[string][]byte{
+		"empty": nil, "cut": good[:71], "longer": append(slices.Clone(good), 0), "another time": append(sign(6)[:8:8], good[8:]...),
+		"after the year 9999": sign(maxCosignatureTime + 1), "time over 63 bits": sign(1 << 63),
+	} {
+		if v.Verify(text, sig) {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if v.Verify([]byte(checkpointText(2)), good) || v.Verify([]byte("x"), good) {
+		t.Error("accepted for another text")
 	}
 }
 
