@@ -118,7 +118,7 @@ func (e *Engagement) check() error {
 }
 
 func (e *Engagement) checkParties(c *checks) {
-	c.that(CheckEntityID(e.Employer.ID) == nil, "employer.id is not a corporate number")
+	c.that(CheckCorporateNumber(e.Employer.ID) == nil, "employer.id is not a corporate number")
 	c.oneOf("support_mode", e.SupportMode, SupportFull, SupportPartial, SupportSelf)
 	c.that((e.SupportMode == SupportSelf) == (e.Support == nil), "support is named exactly when support_mode is full or partial")
 	if e.Support != nil {

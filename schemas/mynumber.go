@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -19,7 +20,21 @@ var dividers = regexp.MustCompile(` *-[ -]*| +`)
 // holdsMyNumber reports whether s holds an Individual Number (マイナンバー): twelve digits with a right check digit, in one piece or in
 // groups, as written or in compatibility form (NFKC: full-width, superscript, circled). Twelve digits inside a longer piece are not one.
 func holdsMyNumber(s string) bool {
-	return findMyNumber(s) || findMyNumber(norm.NFKC.String(s))
+	return !tooFewDigits(s) && (findMyNumber(s) || findMyNumber(norm.NFKC.String(s)))
+}
+
+// tooFewDigits is the quick answer for most claims: ASCII with fewer than twelve digits.
+func tooFewDigits(s string) bool {
+	digits := 0
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+		if s[i] >= '0' && s[i] <= '9' {
+			digits++
+		}
+	}
+	return digits < 12
 }
 
 func findMyNumber(s string) bool {

@@ -227,7 +227,9 @@ func explain(err error) error {
 		return errors.New("the schema cannot be applied")
 	}
 	for len(v.Causes) > 0 && !saysEnough(v.ErrorKind) {
-		v = slices.MinFunc(v.Causes, func(a, b *jsonschema.ValidationError) int { return slices.Compare(a.InstanceLocation, b.InstanceLocation) })
+		v = slices.MinFunc(v.Causes, func(a, b *jsonschema.ValidationError) int {
+			return slices.Compare(a.InstanceLocation, b.InstanceLocation)
+		})
 	}
 	return &Error{Path: pointer(v.InstanceLocation), Rule: rule(v.ErrorKind)}
 }
