@@ -1,0 +1,184 @@
+package logserver
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+	"strings"
+	"time"
+
+	"akashi/attestation"
+	"akashi/internal/keys"
+	"akashi/internal/sdjwt"
+	"akashi/registry"
+	"akashi/registry/trustlist"
+)
+
+var (
+	// ErrNotAdmitted is returned for submissions whose sender may not write: the wrapped error says why.
+	ErrNotAdmitted = errors.New("submission refused")
+	errNoList      = errors.New("no trust list is admitted yet: nobody can write")
+	errRequest     = errors.New("request not understood")
+)
+
+// keyBindingAge is how old the key binding of a worker's statement may be.
+const keyBindingAge = 5 * time.Minute
+
+// admit checks a submission and puts it before the sequencer. Nothing of a submission that is turned away has any effect.
+func (s *Server) admit(req *registry.SubmitRequest) (*job, error) {
+	j, err := s.check(req)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.gate.admit(j.pass, func() error { return s.enqueue(j) }); err != nil {
+		return nil, err
+	}
+	return j, nil
+}
+
+// check judges a submission by itself, under the trust list in force.
+func (s *Server) check(req *registry.SubmitRequest) (*job, error) {
+	list := s.inForce()
+	if list == nil {
+		return nil, retryError{errNoList, s.cfg.RetryInterval}
+	}
+	if n := len(req.Records); n == 0 || n > registry.MaxRecords {
+		return nil, fmt.Errorf("%w: %w", errRequest, registry.ErrSubmissionCount)
+	}
+	for i, r := range req.Records {
+		if len(r.A) == 0 || len(r.A) > registry.MaxA || len(r.B) > registry.MaxB {
+			return nil, fmt.Errorf("%w: record %d: box A must have 1 to %d bytes, box B at most %d", errRequest, i, registry.MaxA, registry.MaxB)
+		}
+	}
+	if strings.Contains(req.Submission, "~") {
+		return s.checkStatement(req, list)
+	}
+	return s.checkSubmission(req, list)
+}
+
+// checkSubmission checks a submission JWT by the key that the trust list has for it.
+func (s *Server) checkSubmission(req *registry.SubmitRequest, list *trustlist.List) (*job, error) {
+	header, err := keys.PeekHeader(req.Submission)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errRequest, err)
+	}
+	entity, key, err := s.submitter(list, header.Kid)
+	if err != nil {
+		return nil, err
+	}
+	sub, err := registry.CheckSubmission(req.Submission, key, registry.ExpectSubmission{
+		Issuer: entity.ID, Roles: entity.Roles, Origin: s.cfg.Origin, Now: s.cfg.Now(),
+	}, req.Records)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotAdmitted, err)
+	}
+	id := registry.HashOf([]byte(req.Submission))
+	paths := recordsPaths(sub.Refs)
+	j := &job{
+		refs: sub.Refs, jwt: req.Submission, listN: list.N,
+		pass: &pass{
+			entity: entity.ID, records: len(sub.Refs), expires: sub.Expires,
+			jti: registry.HashOf([]byte(entity.ID + "\x00" + sub.ID)),
+		},
+		recheck: func(l *trustlist.List) error {
+			e, _, err := s.submitter(l, header.Kid)
+			if err == nil && e.ID != entity.ID {
+				err = fmt.Errorf("%w: %w", ErrNotAdmitted, trustlist.ErrUnknownKey)
+			}
+			return err
+		},
+	}
+	for i, r := range req.Records {
+		j.records = append(j.records, &sealedRecord{submission: id, position: i, count: len(req.Records), path: paths[i], a: r.A, b: r.B})
+	}
+	return j, nil
+}
+
+// submitter returns the entity whose submission key has that thumbprint, if it may write now.
+func (s *Server) submitter(list *trustlist.List, kid string) (*trustlist.Entity, keys.Public, error) {
+	refuse := func(err error) (*trustlist.Entity, keys.Public, error) {
+		return nil, keys.Public{}, fmt.Errorf("%w: %w", ErrNotAdmitted, err)
+	}
+	e, key, ok := list.EntityBySubmissionKey(kid)
+	if !ok {
+		return refuse(errors.New("the trust list has no submission key with this kid"))
+	}
+	today := attestation.DateOf(s.cfg.Now())
+	if today.Before(e.From) || !e.Until.IsZero() && today.After(e.Until) {
+		return refuse(fmt.Errorf("%w: the listing of %s does not cover today", trustlist.ErrNotAccredited, e.ID))
+	}
+	if slices.ContainsFunc(e.Compromised, func(c trustlist.Compromise) bool { return c.Kid == kid }) {
+		return refuse(errors.New("the trust list says that this key was compromised"))
+	}
+	return e, key, nil
+}
+
+// checkStatement checks the submission of a worker: the engagement without disclosures, bound to this one record. The engagement and
+// the key binding are forgotten after that.
+func (s *Server) checkStatement(req *registry.SubmitRequest, list *trustlist.List) (*job, error) {
+	if len(req.Records) != 1 {
+		return nil, fmt.Errorf("%w: a worker's statement is submitted alone", errRequest)
+	}
+	u, err := sdjwt.Parse(req.Submission)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errRequest, err)
+	}
+	if len(u.Disclosures()) > 0 {
+		return nil, fmt.Errorf("%w: send the engagement without disclosures, the registry must not learn them", errRequest)
+	}
+	now := s.cfg.Now()
+	entity, key, err := list.EntityForHeader(u.Header(), now)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotAdmitted, err)
+	}
+	record := req.Records[0]
+	ref := record.Ref(string(attestation.Worker))
+	v, err := u.Verify(key, sdjwt.Expect{
+		Algs: []keys.Alg{keys.ES256, keys.EdDSA}, VCT: []string{attestation.TypeEngagement.VCT()},
+		KeyBinding: &sdjwt.ExpectKeyBinding{
+			Audience: s.cfg.Origin, Nonce: registry.StatementNonce(ref.K, ref.V),
+			Now: now, MaxAge: keyBindingAge, Ahead: registry.SubmissionAhead,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotAdmitted, err)
+	}
+	if iss, _ := v.Claims["iss"].(string); iss == "" || iss != entity.Issuer {
+		return nil, fmt.Errorf("%w: the engagement's iss is not that of the entity whose key signed it", ErrNotAdmitted)
+	}
+	return &job{
+		refs: []registry.RecordRef{ref}, records: []*sealedRecord{{count: 1, a: record.A, b: record.B}}, listN: list.N,
+		pass:    &pass{records: 1, counter: s.gate.counterOf(v.ID)},
+		recheck: func(*trustlist.List) error { return nil }, // engagements outlive the listing of their issuer
+	}, nil
+}
+
+// recordsPaths returns what registry.RecordsPath gives for every position, hashing each node once.
+func recordsPaths(refs []registry.RecordRef) [][]registry.Hash {
+	nodes := make([][]byte, len(refs))
+	for i := range refs {
+		leaf := registry.RecordsRoot(refs[i : i+1]) // of one record: its leaf hash
+		nodes[i] = leaf[:]
+	}
+	paths := make([][]registry.Hash, len(refs))
+	subtree(nodes, paths)
+	return paths
+}
+
+// subtree returns the root over leaves and appends to each path what leads there (RFC 9162, Section 2.1.1).
+func subtree(leaves [][]byte, paths [][]registry.Hash) []byte {
+	if len(leaves) == 1 {
+		return leaves[0]
+	}
+	k := 1 << (bits.Len(uint(len(leaves)-1)) - 1) // the largest power of two below
+	left, right := subtree(leaves[:k], paths[:k]), subtree(leaves[k:], paths[k:])
+	for i := range paths {
+		sibling := right
+		if i >= k {
+			sibling = left
+		}
+		paths[i] = append(paths[i], registry.Hash(sibling))
+	}
+	return hasher.HashChildren(left, right)
+}

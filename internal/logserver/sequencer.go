@@ -1,0 +1,490 @@
+package logserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"akashi/internal/store"
+	"akashi/registry"
+	"akashi/registry/trustlist"
+)
+
+// job is something that waits for the sequencer: a submission, a trust list version, or a wish that the epoch be closed now.
+type job struct {
+	// a submission
+	refs    []registry.RecordRef
+	records []*sealedRecord
+	jwt     string // of the submission; "" for a worker's statement
+	pass    *pass
+	listN   uint64                      // the list under which it was checked
+	recheck func(*trustlist.List) error // whether it stands under another list
+
+	list    *trustlist.List // a version to log, at once
+	closing bool            // close the epoch at once, even when nothing else waits
+
+	results []registry.SubmitResult
+	needs   uint64 // size of the log that covers all results
+	err     error
+	done    chan outcome // has room for one
+}
+
+func (j *job) urgent() bool { return j.closing || j.list != nil }
+
+type outcome struct {
+	checkpoint []byte
+	err        error
+}
+
+// finish answers the waiting caller. It never blocks.
+func (j *job) finish(checkpoint []byte, err error) {
+	select {
+	case j.done <- outcome{checkpoint, err}:
+	default:
+	}
+}
+
+// sequencer is the queue in front of the one goroutine that writes, and that goroutine's state.
+type sequencer struct {
+	mu      sync.Mutex // guards the queue
+	queue   []*job
+	records int // in the queue
+	hurry   bool
+	closed  bool
+
+	wake chan struct{} // something is in the queue
+	now  chan struct{} // the epoch is full or wanted at once
+
+	state *state // of the sequencer goroutine, once that runs
+	fault error  // of the same: the log must be read again before anything is added
+
+	// tamper changes a head before it is logged. Tests set it, to be an operator who lies.
+	tamper func(*registry.HeadEntry)
+}
+
+func (q *sequencer) init() {
+	q.wake, q.now = make(chan struct{}, 1), make(chan struct{}, 1)
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+var errQueueFull = errors.New("too much is waiting")
+
+// enqueue puts a job into the queue. Submissions have a bound, the operator's own jobs have none.
+func (s *Server) enqueue(j *job) error {
+	q := &s.seq
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
+		return ErrStopped
+	case len(j.refs) > 0 && q.records+len(j.refs) > s.cfg.Limits.QueueRecords:
+		return retryError{errQueueFull, s.cfg.EpochInterval}
+	}
+	j.done = make(chan outcome, 1)
+	q.queue = append(q.queue, j)
+	q.records += len(j.refs)
+	if j.urgent() || q.records >= s.cfg.Limits.EpochRecords {
+		q.hurry = true
+		signal(q.now)
+	}
+	signal(q.wake)
+	return nil
+}
+
+// submit enqueues a job and waits for what becomes of it. When ctx ends the job goes on.
+func (s *Server) submit(ctx context.Context, j *job) ([]byte, error) {
+	if err := s.enqueue(j); err != nil {
+		return nil, err
+	}
+	return j.wait(ctx)
+}
+
+func (j *job) wait(ctx context.Context) ([]byte, error) {
+	select {
+	case out := <-j.done:
+		return out.checkpoint, out.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// take returns the jobs of one epoch.
+func (s *Server) take() []*job {
+	q := &s.seq
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, records := 0, 0
+	for n < len(q.queue) && (n == 0 || records+len(q.queue[n].refs) <= s.cfg.Limits.EpochRecords) {
+		records += len(q.queue[n].refs)
+		n++
+	}
+	batch := q.queue[:n:n]
+	q.queue = q.queue[n:]
+	q.records -= records
+	q.hurry = q.records >= s.cfg.Limits.EpochRecords
+	for _, j := range q.queue {
+		q.hurry = q.hurry || j.urgent()
+	}
+	if len(q.queue) > 0 {
+		signal(q.wake)
+	}
+	return batch
+}
+
+func (q *sequencer) hurried() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.hurry
+}
+
+func (q *sequencer) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+}
+
+// sequence is the sequencer goroutine.
+func (s *Server) sequence(ctx context.Context) {
+	defer s.drain()
+	s.resume(ctx)
+	for {
+		var idle <-chan time.Time
+		if s.cfg.IdleInterval > 0 {
+			idle = time.After(s.cfg.IdleInterval)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-idle:
+			s.runEpoch(ctx, []*job{{closing: true, done: make(chan outcome, 1)}})
+		case <-s.seq.wake:
+			s.collect(ctx)
+			if batch := s.take(); len(batch) > 0 {
+				s.runEpoch(ctx, batch)
+			}
+		}
+	}
+}
+
+// resume brings what an earlier run left open before the witnesses.
+func (s *Server) resume(ctx context.Context) {
+	st := s.seq.state
+	switch {
+	case st.size == 0 || s.published != nil && s.published.size == st.size:
+	case st.closed():
+		if e, err := st.epoch(); err == nil {
+			s.offer(e, nil)
+		}
+	default:
+		s.runEpoch(ctx, []*job{{closing: true, done: make(chan outcome, 1)}})
+	}
+}
+
+// collect waits until the epoch's time is over, or it is full, or wanted at once.
+func (s *Server) collect(ctx context.Context) {
+	timer := time.NewTimer(s.cfg.EpochInterval)
+	defer timer.Stop()
+	for !s.seq.hurried() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		case <-s.seq.now:
+		}
+	}
+}
+
+// drain answers all who still wait when the sequencer ends.
+func (s *Server) drain() {
+	q := &s.seq
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	for _, j := range q.queue {
+		j.finish(nil, ErrStopped)
+	}
+	q.queue = nil
+}
+
+// runEpoch sequences a batch. After a failure nobody knows how much of it is in the log, so the log is read again before the next one.
+// The epoch is not cut short when the server stops: what has begun is brought to its end.
+func (s *Server) runEpoch(ctx context.Context, batch []*job) {
+	ctx = context.WithoutCancel(ctx)
+	err := s.catchUp(ctx)
+	if err == nil {
+		err = s.closeEpoch(ctx, batch)
+		s.seq.fault = err
+	}
+	if err == nil {
+		return
+	}
+	s.cfg.Log.Error("epoch failed", "error", err)
+	s.trouble("the log cannot be written")
+	for _, j := range batch {
+		j.finish(nil, fmt.Errorf("%w: %w", errInternal, err))
+	}
+}
+
+var errInternal = errors.New("the registry could not write")
+
+// catchUp applies entries that the log has and the state does not, after a failure.
+func (s *Server) catchUp(ctx context.Context) error {
+	if s.seq.fault == nil {
+		return nil
+	}
+	size, err := s.log.reader.IntegratedSize(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the size of the log: %w", err)
+	}
+	if err := s.replay(ctx, size); err != nil {
+		return err
+	}
+	s.seq.fault = nil
+	return nil
+}
+
+// closeEpoch decides what becomes of each record, logs those that are new, and closes the epoch with a head where something was logged
+// or is wanted. Callers are answered after publication, except those that it refuses.
+func (s *Server) closeEpoch(ctx context.Context, batch []*job) error {
+	st := s.seq.state
+	plan := s.decide(batch)
+	if err := s.save(ctx, plan); err != nil {
+		return err
+	}
+	if err := s.append(ctx, plan.entries); err != nil {
+		return err
+	}
+	s.showLists()
+	if len(plan.entries) == 0 && !plan.closing && st.closed() {
+		return s.answerOld(plan.waiting)
+	}
+	head := registry.HeadEntry{
+		Epoch: st.epochs + 1, Covered: st.size, UnixMilli: s.cfg.Now().UnixMilli(), ListN: st.listN(),
+		PrevIndex: st.headAt, PrevHash: st.headHash,
+	}
+	snap := st.m.Snapshot()
+	head.MapRoot, head.MapSize = snap.Root(), uint64(snap.Len())
+	snap.Release()
+	if s.seq.tamper != nil {
+		s.seq.tamper(&head)
+	}
+	if err := s.append(ctx, [][]byte{head.Marshal()}); err != nil {
+		return err
+	}
+	e, err := st.epoch()
+	if err != nil {
+		return err
+	}
+	s.offer(e, plan.waiting)
+	return nil
+}
+
+// plan is what an epoch will log.
+type plan struct {
+	entries [][]byte
+	added   []addition
+	lists   []*trustlist.List
+	waiting []*job // to be answered after publication
+	closing bool
+}
+
+// addition is a record that gets a slot in this epoch.
+type addition struct {
+	key    registry.Key
+	record *sealedRecord
+	jwt    string
+}
+
+// decide goes through the batch in order. First write to a slot wins, within the batch too; the record that stands there already is
+// answered with its index, another one is a conflict.
+func (s *Server) decide(batch []*job) *plan {
+	st, p := s.seq.state, new(plan)
+	fresh := make(map[registry.Key]standing) // in this batch
+	newest := func() *trustlist.List {
+		if n := len(p.lists); n > 0 {
+			return p.lists[n-1]
+		}
+		if n := len(st.lists); n > 0 {
+			return st.lists[n-1].List
+		}
+		return nil
+	}
+	for _, j := range batch {
+		if j.list != nil {
+			isNew, err := followsInForce(newest(), j.list)
+			if err != nil {
+				j.finish(nil, err)
+				continue
+			}
+			if isNew {
+				p.lists, p.entries = append(p.lists, j.list), append(p.entries, j.list.Entry().Marshal())
+			}
+			j.needs = st.size + uint64(len(p.entries))
+		}
+		if l := newest(); len(j.refs) > 0 && l.N != j.listN {
+			if err := j.recheck(l); err != nil {
+				j.finish(nil, err)
+				continue
+			}
+		}
+		for i, ref := range j.refs {
+			result := registry.SubmitResult{Key: ref.K, Status: registry.StatusAlready}
+			stands, ok := fresh[ref.K]
+			if index, v, old := st.m.Get(ref.K); old {
+				stands, ok = standing{index, v}, true
+			}
+			switch {
+			case !ok:
+				stands = standing{st.size + uint64(len(p.entries)), ref.V}
+				fresh[ref.K], result.Status = stands, registry.StatusLogged
+				p.entries = append(p.entries, registry.SlotEntry{K: ref.K, V: ref.V}.Marshal())
+				p.added = append(p.added, addition{ref.K, j.records[i], j.jwt})
+			case stands.v != ref.V:
+				result.Status = registry.StatusConflict
+			}
+			result.Index = stands.index
+			j.results = append(j.results, result)
+			j.needs = max(j.needs, stands.index+1)
+		}
+		p.closing = p.closing || j.closing
+		p.waiting = append(p.waiting, j)
+	}
+	return p
+}
+
+// standing is what stands in a slot.
+type standing struct {
+	index uint64
+	v     registry.Value
+}
+
+// followsInForce tells whether next is to be logged after the version in force: no if it is that version.
+func followsInForce(inForce, next *trustlist.List) (bool, error) {
+	switch {
+	case inForce == nil && next.N == 1:
+		return true, nil
+	case inForce == nil:
+		return false, fmt.Errorf("trust list %d cannot be the first: versions begin with 1", next.N)
+	case inForce.JWT == next.JWT:
+		return false, nil
+	}
+	if err := trustlist.ValidateSuccessor(inForce, next); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// recordsPerWrite bounds one transaction of the store.
+const recordsPerWrite = 500
+
+// save makes everything durable that the log will commit to, in as few transactions as the store allows.
+func (s *Server) save(ctx context.Context, p *plan) error {
+	if len(p.lists)+len(p.waiting) > 0 {
+		if err := s.cfg.Store.Update(ctx, p.saveSmall); err != nil {
+			return fmt.Errorf("storing submissions: %w", err)
+		}
+	}
+	for part := range slices.Chunk(p.added, recordsPerWrite) {
+		if err := s.cfg.Store.Update(ctx, func(tx store.Tx) error { return saveRecords(tx, part) }); err != nil {
+			return fmt.Errorf("storing records: %w", err)
+		}
+	}
+	return nil
+}
+
+func (p *plan) saveSmall(tx store.Tx) error {
+	for _, l := range p.lists {
+		if err := tx.Set(numbered(keyList, l.N), []byte(l.JWT)); err != nil {
+			return err
+		}
+	}
+	for _, j := range p.waiting {
+		if j.pass == nil {
+			continue
+		}
+		if err := j.pass.save(tx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func saveRecords(tx store.Tx, added []addition) error {
+	var last string // records of one submission are neighbours
+	for _, a := range added {
+		if a.jwt != last {
+			if err := tx.Set(keyed(keySubmission, a.record.submission), []byte(a.jwt)); err != nil {
+				return err
+			}
+			last = a.jwt
+		}
+		if err := tx.Set(keyed(keyRecord, a.key), a.record.marshal()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// append adds entries to the log and applies them.
+func (s *Server) append(ctx context.Context, entries [][]byte) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	st := s.seq.state
+	if err := s.log.add(ctx, st.size, entries); err != nil {
+		return err
+	}
+	for _, data := range entries {
+		err := st.apply(data, func(e registry.ListEntry) (*trustlist.List, error) { return s.storedList(ctx, e) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// showLists lets readers see the trust lists that the log has now.
+func (s *Server) showLists() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lists = s.seq.state.lists
+}
+
+// answerOld answers jobs that brought nothing new: at once where a published checkpoint covers their records, else together with the
+// next attempt to publish one.
+func (s *Server) answerOld(jobs []*job) error {
+	s.mu.RLock()
+	var size uint64
+	if s.published != nil {
+		size = s.published.size
+	}
+	served := s.served
+	s.mu.RUnlock()
+	var rest []*job
+	for _, j := range jobs {
+		if j.needs <= size {
+			j.finish(served, nil)
+		} else {
+			rest = append(rest, j)
+		}
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	e, err := s.seq.state.epoch()
+	if err != nil {
+		return err
+	}
+	s.offer(e, rest)
+	return nil
+}
