@@ -1,0 +1,63 @@
+package evidence
+
+import (
+	"errors"
+	"fmt"
+
+	"akashi/attestation"
+	"akashi/internal/keys"
+	"akashi/internal/sdjwt"
+)
+
+// statement is a statement of the worker, verified with the holder's key.
+type statement struct {
+	id     string
+	jwt    string
+	claims *attestation.WorkerStatement
+}
+
+func (j *judge) openStatements() (string, error) {
+	seen := make(map[string]bool)
+	for i, compact := range j.file.Presentation.Statements {
+		s, err := openStatement(compact, j.engagement.verified.Holder)
+		if err != nil {
+			return "", fmt.Errorf("statement %d: %w", i, err)
+		}
+		if seen[s.id] {
+			return "", fmt.Errorf("statement %d stands twice", i)
+		}
+		seen[s.id] = true
+		j.statements = append(j.statements, *s)
+	}
+	return fmt.Sprintf("%d statements", len(j.statements)), nil
+}
+
+// openStatement verifies a statement: an SD-JWT VC that the holder's own key signed, named by its thumbprint, without certificate, issuer
+// and confirmation key.
+func openStatement(compact string, holder keys.Public) (*statement, error) {
+	u, err := sdjwt.Parse(compact)
+	if err != nil {
+		return nil, err
+	}
+	vct := attestation.TypeWorkerStatement.VCT()
+	v, err := u.Verify(holder, sdjwt.Expect{Algs: algs, VCT: []string{vct}})
+	if err != nil {
+		return nil, err
+	}
+	if v.Header.Kid != holder.Thumbprint() || v.Header.X5C != nil {
+		return nil, errors.New("the header must name the holder's key by its thumbprint and nothing else")
+	}
+	for _, name := range []string{"iss", "cnf"} {
+		if _, ok := v.Claims[name]; ok {
+			return nil, fmt.Errorf("a statement has no claim %s", name)
+		}
+	}
+	if v.Claims["vct"] != vct {
+		return nil, sdjwt.ErrVCT
+	}
+	claims, err := attestation.Decode(vct, v.Claims)
+	if err != nil {
+		return nil, err
+	}
+	return &statement{id: v.ID, jwt: v.JWT, claims: claims.(*attestation.WorkerStatement)}, nil
+}
