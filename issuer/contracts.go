@@ -3,6 +3,7 @@ package issuer
 import (
 	"encoding/base64"
 	"maps"
+	"reflect"
 	"regexp"
 	"strings"
 
@@ -71,6 +72,9 @@ func ParseEngagements(file string, data []byte) *Sheet[EngagementRow] {
 		r.Engagement.WorkerIdentity = &attestation.WorkerIdentity{
 			Name: maybeCell(c, "worker_name", anyText), BirthDate: maybeCell(c, "birth_date", parseISODay), Nationality: maybeCell(c, "nationality", parseNationality),
 			CardNumber: maybeCell(c, "card_number", parseCardNumber), StayUntil: maybeCell(c, "stay_until", parseISODay),
+		}
+		if *r.Engagement.WorkerIdentity == (attestation.WorkerIdentity{}) {
+			r.Engagement.WorkerIdentity = nil
 		}
 		checkHolder(c)
 		return r
@@ -156,6 +160,9 @@ func readTerms(c *cells, coded map[string]int) *attestation.Terms {
 		default:
 			t.OvertimeRate = put(t.OvertimeRate, code, readCell(c, name, parseRate))
 		}
+	}
+	if reflect.ValueOf(*t).IsZero() {
+		return nil
 	}
 	return t
 }

@@ -193,7 +193,7 @@ var notificationColumns = []sheetColumn{
 }
 
 var (
-	obligationPattern = regexp.MustCompile(`^[A-Z]-[0-9]{2}$`)
+	obligationPattern = regexp.MustCompile(`^[A-Z]-[0-9]{2}[a-z]?$`)
 	fiscalYearPattern = regexp.MustCompile(`^(?:FY([0-9]{4})|([0-9]{4})年度|(?:令和|R)(元|[0-9]{1,2})年度?)$`)
 )
 

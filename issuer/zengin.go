@@ -37,6 +37,7 @@ type BankFile struct {
 	Rows     []BankRow // credits that can be wages, in order
 	Skipped  []Skipped // every other transaction
 	Errors   []RowError
+	Notes    []Note
 }
 
 // Skipped is a transaction that cannot be a wage, and why.
@@ -83,7 +84,7 @@ func ParseZengin(file string, data []byte) *BankFile {
 		z.fail(z.number, "", "", "the file breaks off before its end record", "fetch it from the bank again")
 	}
 	if z.out.Errors != nil {
-		z.out.Rows, z.out.Skipped, z.out.Accounts = nil, nil, 0
+		z.out.Rows, z.out.Skipped, z.out.Notes, z.out.Accounts = nil, nil, nil, 0
 	}
 	return z.out
 }
@@ -337,7 +338,8 @@ func (z *zenginReader) credit(row BankRow) {
 	case row.TransactionClass == "11", row.TransactionClass == "14" && saysWage(row.Summary):
 		z.out.Rows = append(z.out.Rows, row)
 	case row.TransactionClass == "19":
-		z.skip("a correction (class 19): look at it by hand")
+		z.skip("a correction (class 19)")
+		z.out.Notes = append(z.out.Notes, Note{z.out.File, z.number, "取引区分", "the bank corrected an earlier entry here: if it was a wage, correct its receipt by hand"})
 	default:
 		z.skip("a credit of class " + row.TransactionClass + ", which is not a transfer of wages")
 	}
@@ -387,8 +389,8 @@ func (z *zenginReader) end(r zenginRecord) {
 var largeKana = strings.NewReplacer("ァ", "ア", "ィ", "イ", "ゥ", "ウ", "ェ", "エ", "ォ", "オ", "ッ", "ツ", "ャ", "ヤ", "ュ", "ユ", "ョ", "ヨ", "ヮ", "ワ",
 	"ヵ", "カ", "ヶ", "ケ", "ー", "-", "‐", "-", "‑", "-", "–", "-", "—", "-", "―", "-", "−", "-", "ヲ", "オ")
 
-// MatchKana returns the form by which two spellings of a payer's name are compared. Payers write small kana as large ones and the long
-// vowel sign as a hyphen, and the format has no ヲ of its own in many banks; width, letter case and spaces differ too.
+// MatchKana returns the form by which two spellings of a payer's name are compared. Payers write small kana as large ones, the long
+// vowel sign as a hyphen and ヲ as オ; width, letter case and spaces differ too.
 func MatchKana(name string) string {
 	s := largeKana.Replace(norm.NFKC.String(name))
 	return strings.ToUpper(strings.Join(strings.Fields(s), ""))
