@@ -47,8 +47,8 @@ func (s *Server) check(req *registry.SubmitRequest) (*job, error) {
 		return nil, fmt.Errorf("%w: %w", errRequest, registry.ErrSubmissionCount)
 	}
 	for i, r := range req.Records {
-		if len(r.A) == 0 || len(r.A) > registry.MaxA || len(r.B) > registry.MaxB {
-			return nil, fmt.Errorf("%w: record %d: box A must have 1 to %d bytes, box B at most %d", errRequest, i, registry.MaxA, registry.MaxB)
+		if err := registry.CheckBoxes(r.A, r.B); err != nil {
+			return nil, fmt.Errorf("%w: record %d: %w", errRequest, i, err)
 		}
 	}
 	if strings.Contains(req.Submission, "~") {
