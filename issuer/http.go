@@ -1,0 +1,107 @@
+package issuer
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/gorilla/mux"
+
+	"akashi/attestation"
+	"akashi/internal/keys"
+	"akashi/registry"
+	"akashi/schemas"
+)
+
+// maxRequest bounds a request body; none of the routes reads one.
+const maxRequest = 4 << 10
+
+// Handler serves what anybody may read of the issuers here. These are all its routes.
+//
+//	GET /.well-known/jwt-vc-issuer/o/{id}   JWT VC Issuer Metadata (SD-JWT VC, Section 4) of one organization
+//	GET /types/{type}                       SD-JWT VC Type Metadata (Section 5)
+//	GET /healthz
+func (i *Issuer) Handler() http.Handler {
+	r := mux.NewRouter()
+	get := func(path string, h http.HandlerFunc) { r.HandleFunc(path, h).Methods(http.MethodGet, http.MethodHead) }
+	get("/.well-known/jwt-vc-issuer/o/{id}", i.serveIssuerMetadata)
+	get("/types/{type}", serveTypeMetadata)
+	get("/healthz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, []byte(`{"status":"ok"}`)) })
+	r.NotFoundHandler = problemHandler(http.StatusNotFound, "no such resource")
+	r.MethodNotAllowedHandler = problemHandler(http.StatusMethodNotAllowed, "this resource is read with GET")
+	return http.MaxBytesHandler(r, maxRequest)
+}
+
+// issuerMetadata is JWT VC Issuer Metadata: the keys by which to verify what the issuer signed.
+type issuerMetadata struct {
+	Issuer string `json:"issuer"`
+	JWKS   struct {
+		Keys []json.RawMessage `json:"keys"`
+	} `json:"jwks"`
+}
+
+func (i *Issuer) serveIssuerMetadata(w http.ResponseWriter, r *http.Request) {
+	o, err := i.org(r.Context(), idOfPath(mux.Vars(r)["id"]))
+	if errors.Is(err, ErrUnknownOrg) {
+		writeProblem(w, http.StatusNotFound, "no such issuer")
+		return
+	}
+	var body []byte
+	if err == nil {
+		body, err = o.metadata()
+	}
+	if err != nil {
+		i.Log.ErrorContext(r.Context(), "issuer metadata", "err", err)
+		writeProblem(w, http.StatusInternalServerError, "internal error")
+		return
+	}
+	writeJSON(w, body)
+}
+
+// metadata returns the metadata document. Of the key it holds the members of RFC 7638 and kid, alg and use.
+func (o *org) metadata() ([]byte, error) {
+	public := o.signing.Public()
+	jwk := map[string]any{}
+	if err := keys.DecodeJSON(public.JWK(), &jwk); err != nil {
+		return nil, err
+	}
+	jwk["kid"], jwk["alg"], jwk["use"] = public.Thumbprint(), string(public.Alg()), "sig"
+	text, err := json.Marshal(jwk)
+	if err != nil {
+		return nil, err
+	}
+	m := issuerMetadata{Issuer: o.Issuer}
+	m.JWKS.Keys = []json.RawMessage{text}
+	return json.Marshal(m)
+}
+
+func serveTypeMetadata(w http.ResponseWriter, r *http.Request) {
+	body, ok := schemas.TypeMetadata(attestation.Type(mux.Vars(r)["type"]).VCT())
+	if !ok {
+		writeProblem(w, http.StatusNotFound, "no such credential type")
+		return
+	}
+	writeJSON(w, body)
+}
+
+// idOfPath is the reverse of [Path].
+func idOfPath(segment string) string { return strings.ReplaceAll(segment, "T", "登") }
+
+func writeJSON(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "max-age=300")
+	_, _ = w.Write(body) // a reader that went away needs no answer
+}
+
+func problemHandler(status int, title string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { writeProblem(w, status, title) }
+}
+
+// writeProblem answers with an RFC 9457 problem.
+func writeProblem(w http.ResponseWriter, status int, title string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(registry.Problem{Status: status, Title: title})
+}

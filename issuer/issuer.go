@@ -1,0 +1,215 @@
+// Package issuer signs attestations for many organizations from the files their clerks have, and writes them to the registry.
+//
+// One [Issuer] serves many organizations, each with its own issuer identifier, signing key and submission key. [Issuer.Import] reads
+// a file, shows or makes one attestation a row, and stores everything that the registry will receive before it receives anything:
+// a killed process resends the same octets ([Issuer.Flush]), and a file imported twice issues nothing twice.
+package issuer
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"sort"
+	"strings"
+	"time"
+
+	"akashi/attestation"
+	"akashi/internal/keys"
+	"akashi/internal/store"
+	"akashi/registry"
+)
+
+// Registry is where attestations are logged; [registry.Client] is one. Submit gives the response together with
+// [registry.ErrConflict] when a slot holds something else already.
+type Registry interface {
+	Submit(ctx context.Context, req registry.SubmitRequest) (*registry.SubmitResponse, error)
+	Lookup(ctx context.Context, keys []registry.Key) (*registry.LookupResponse, error)
+}
+
+// Config is what an Issuer works with.
+type Config struct {
+	Store    store.Store
+	Registry Registry
+	Origin   string           // of the registry's log
+	Now      func() time.Time // nil means time.Now
+	Rand     io.Reader        // nil means crypto/rand
+	Log      *slog.Logger     // nil discards
+}
+
+// Issuer issues for every organization in its store.
+type Issuer struct {
+	Config
+	ladders keyedMutex // one import at a time for one organization
+}
+
+// New returns an issuer over cfg.Store.
+func New(cfg Config) (*Issuer, error) {
+	if cfg.Store == nil || cfg.Registry == nil || cfg.Origin == "" {
+		return nil, errors.New("issuer: store, registry and origin are needed")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Issuer{Config: cfg}, nil
+}
+
+// Org is an organization that issues here.
+type Org struct {
+	ID         string            `json:"id"` // corporate number or support registration number
+	Role       attestation.Role  `json:"role"`
+	Name       map[string]string `json:"name"`   // by language
+	Issuer     string            `json:"issuer"` // issuer identifier, the credentials' iss
+	Group      string            `json:"group,omitempty"`
+	Signing    json.RawMessage   `json:"signing"`    // private JWK
+	Submission json.RawMessage   `json:"submission"` // private JWK
+	X5C        []string          `json:"x5c,omitempty"`
+	Ledger     []byte            `json:"ledger"` // secret that keys the hashes of ledger rows
+}
+
+// org is an Org with its keys parsed.
+type org struct {
+	Org
+	signing, submission *keys.Private
+}
+
+// ErrUnknownOrg is returned for an organization that does not issue here.
+var ErrUnknownOrg = errors.New("no such organization here: add it with `akashi org add`")
+
+// AddOrg stores an organization. Adding the same one again changes nothing; another one under its id is refused.
+func (i *Issuer) AddOrg(ctx context.Context, o Org) error {
+	if _, err := o.parse(); err != nil {
+		return err
+	}
+	if err := attestation.CheckEntityID(o.ID); err != nil {
+		return err
+	}
+	value, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return i.Store.Update(ctx, func(tx store.Tx) error {
+		switch old, err := tx.Get(orgKey(o.ID)); {
+		case err == nil && string(old) != string(value):
+			return fmt.Errorf("organization %s is here already, with other keys or names", o.ID)
+		case err == nil:
+			return nil
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
+		return tx.Set(orgKey(o.ID), value)
+	})
+}
+
+func (o Org) parse() (*org, error) {
+	signing, err := keys.ParsePrivate(o.Signing)
+	if err != nil {
+		return nil, fmt.Errorf("organization %s: signing key: %w", o.ID, err)
+	}
+	submission, err := keys.ParsePrivate(o.Submission)
+	if err != nil {
+		return nil, fmt.Errorf("organization %s: submission key: %w", o.ID, err)
+	}
+	return &org{Org: o, signing: signing, submission: submission}, nil
+}
+
+// Org returns the organization's public facts.
+func (i *Issuer) Org(ctx context.Context, id string) (Org, error) {
+	o, err := i.org(ctx, id)
+	if err != nil {
+		return Org{}, err
+	}
+	return o.Org, nil
+}
+
+// Orgs returns the ids of all organizations, in order.
+func (i *Issuer) Orgs(ctx context.Context) ([]string, error) {
+	var ids []string
+	err := i.Store.View(ctx, func(tx store.Tx) error {
+		return tx.Scan([]byte(prefixOrg), func(key, _ []byte) error {
+			ids = append(ids, strings.TrimPrefix(string(key), prefixOrg))
+			return nil
+		})
+	})
+	sort.Strings(ids)
+	return ids, err
+}
+
+func (i *Issuer) org(ctx context.Context, id string) (*org, error) {
+	var o Org
+	err := i.get(ctx, orgKey(id), &o)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("%s: %w", id, ErrUnknownOrg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return o.parse()
+}
+
+// Path returns the path of an organization's issuer identifier: the id in ASCII, as 19登-999999 must not stand in a URL.
+func Path(id string) string { return "/o/" + url.PathEscape(strings.ReplaceAll(id, "登", "T")) }
+
+// Keys of the store. Everything of one organization begins with its id, so that one scan finds it.
+//
+//	org/<id>                                              Org
+//	enrol/<id>/<reference>                                Enrolment
+//	engagement/<id>/<engagement ID>                       reference
+//	done/<id>/<content digest>                            key of the record that says this
+//	identity/<id>/<engagement ID>/<what>                  key of the latest record about this
+//	slot/<id>/<engagement ID>/<stream>/<period>/<jj>      record
+//	octets/slot/...                                       its sealed octets
+//	pending/<id>/<sequence>                               key of the record not yet confirmed by the registry
+const (
+	prefixOrg        = "org/"
+	prefixEnrol      = "enrol/"
+	prefixEngagement = "engagement/"
+	prefixSlot       = "slot/"
+	prefixDone       = "done/"
+	prefixPending    = "pending/"
+)
+
+func orgKey(id string) []byte               { return []byte(prefixOrg + id) }
+func enrolKey(id, reference string) []byte  { return []byte(prefixEnrol + id + "/" + reference) }
+func engagementKey(id, engID string) []byte { return []byte(prefixEngagement + id + "/" + engID) }
+func doneKey(id string, d [32]byte) []byte  { return fmt.Appendf(nil, "%s%s/%x", prefixDone, id, d) }
+func identityKey(id, engID, what string) []byte {
+	return []byte("identity/" + id + "/" + engID + "/" + what)
+}
+func pendingKey(id string, slot []byte) []byte {
+	return []byte(prefixPending + id + "/" + strings.TrimPrefix(string(slot), prefixSlot+id+"/"))
+}
+
+func slotKey(id, engID string, stream attestation.Stream, period attestation.Period, j int) []byte {
+	return fmt.Appendf(nil, "%s%s/%s/%s/%s/%02d", prefixSlot, id, engID, stream, period, j)
+}
+
+func (i *Issuer) get(ctx context.Context, key []byte, v any) error {
+	return i.Store.View(ctx, func(tx store.Tx) error { return getJSON(tx, key, v) })
+}
+
+func getJSON(tx store.Tx, key []byte, v any) error {
+	b, err := tx.Get(key)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, v)
+}
+
+func setJSON(tx store.Tx, key []byte, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return tx.Set(key, b)
+}

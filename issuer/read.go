@@ -1,0 +1,297 @@
+package issuer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"akashi/attestation"
+	"akashi/compliance"
+	"akashi/internal/keys"
+	"akashi/internal/store"
+	"akashi/registry"
+)
+
+// importers says which role imports which type, and how its file is read.
+var importers = map[attestation.Type]struct {
+	roles []attestation.Role
+	read  func(*reader, File) error
+}{
+	attestation.TypeEngagement:        {[]attestation.Role{attestation.AcceptingOrganization}, (*reader).engagements},
+	attestation.TypeWagePayment:       {[]attestation.Role{attestation.AcceptingOrganization}, (*reader).payroll},
+	attestation.TypeWageReceipt:       {[]attestation.Role{attestation.Bank}, (*reader).bank},
+	attestation.TypeSupportInterview:  {[]attestation.Role{attestation.SupportOrganization, attestation.AcceptingOrganization}, (*reader).interviews},
+	attestation.TypeSupportSession:    {[]attestation.Role{attestation.SupportOrganization, attestation.AcceptingOrganization}, (*reader).sessions},
+	attestation.TypeNotificationFiled: {[]attestation.Role{attestation.AcceptingOrganization}, (*reader).notifications},
+	attestation.TypeSeparation:        {[]attestation.Role{attestation.AcceptingOrganization, attestation.Authority}, (*reader).separations},
+}
+
+// reader turns the rows of one file into drafts.
+type reader struct {
+	i      *Issuer
+	ctx    context.Context
+	o      *org
+	report *Report
+	drafts []*draft
+	known  map[string]*Enrolment
+}
+
+func (i *Issuer) read(ctx context.Context, o *org, typ attestation.Type, f File, report *Report) ([]*draft, error) {
+	how, ok := importers[typ]
+	if !ok {
+		return nil, fmt.Errorf("%w: %q", ErrType, typ)
+	}
+	if !slices.Contains(how.roles, o.Role) {
+		return nil, fmt.Errorf("%w: %s is for %v, this is a %s", ErrType, typ, how.roles, o.Role)
+	}
+	r := &reader{i: i, ctx: ctx, o: o, report: report, known: map[string]*Enrolment{}}
+	if err := how.read(r, f); err != nil {
+		return nil, err
+	}
+	return r.drafts, nil
+}
+
+// enrolment finds the engagement of a row, or reports that there is none.
+func (r *reader) enrolment(row int, reference string) (*Enrolment, error) {
+	if e, ok := r.known[reference]; ok {
+		return e, nil
+	}
+	var e Enrolment
+	err := r.i.get(r.ctx, enrolKey(r.o.ID, reference), &e)
+	if errors.Is(err, store.ErrNotFound) {
+		r.report.Errors = append(r.report.Errors, RowError{File: r.report.File, Row: row, Column: "reference", Value: reference,
+			Problem: "no engagement is known under this number", Remedy: "check the number; a new worker's engagement must be imported or enrolled first"})
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.known[reference] = &e
+	return &e, nil
+}
+
+// add makes a draft of one row.
+func (r *reader) add(row int, reference string, e *Enrolment, typ attestation.Type, stream attestation.Stream, period attestation.Period, identity string, claims any) error {
+	payload, err := object(claims)
+	if err != nil {
+		return err
+	}
+	r.drafts = append(r.drafts, &draft{row: row, reference: reference, typ: typ, payload: payload, stream: stream, period: period, identity: identity, enrolment: e})
+	return nil
+}
+
+// rows makes a draft of every row of a sheet; place says where a row's claims stand and what they speak of.
+func rows[T any](r *reader, s *Sheet[T], typ attestation.Type, place func(e *Enrolment, claims T) (attestation.Stream, attestation.Period, string)) error {
+	r.report.take(s.Encoding, s.Ignored, s.Notes, s.Errors)
+	for _, row := range s.Rows {
+		e, err := r.enrolment(row.Row, row.Reference)
+		if err != nil {
+			return err
+		}
+		if e == nil {
+			continue
+		}
+		stream, period, identity := place(e, row.Claims)
+		if err := r.add(row.Row, row.Reference, e, typ, stream, period, identity, row.Claims); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) payroll(f File) error {
+	if len(f.Mapping) == 0 {
+		return errors.New("a payroll file needs --mapping FILE, which says which column holds what")
+	}
+	m, err := ParseMapping(f.Mapping)
+	if err != nil {
+		return err
+	}
+	sheet := ParsePayroll(f.Name, f.Data, m, r.o.Ledger)
+	return rows(r, sheet, attestation.TypeWagePayment, func(_ *Enrolment, w attestation.WagePayment) (attestation.Stream, attestation.Period, string) {
+		identity := "wage of " + string(w.Period)
+		if w.Kind == attestation.WagePart {
+			identity = "part paid on " + w.PaidDate.String() + " of the wage of " + string(w.Period)
+		}
+		return attestation.WageEmployer, w.Period, identity
+	})
+}
+
+func (r *reader) interviews(f File) error {
+	return rows(r, ParseInterviews(f.Name, f.Data), attestation.TypeSupportInterview, func(_ *Enrolment, c attestation.SupportInterview) (attestation.Stream, attestation.Period, string) {
+		stream := attestation.InterviewWorker
+		if c.Interviewee == attestation.IntervieweeSupervisor {
+			stream = attestation.InterviewSuperior
+		}
+		return stream, attestation.QuarterOf(c.Date), "interview with the " + c.Interviewee + " on " + c.Date.String()
+	})
+}
+
+func (r *reader) sessions(f File) error {
+	return rows(r, ParseSessions(f.Name, f.Data), attestation.TypeSupportSession, func(_ *Enrolment, c attestation.SupportSession) (attestation.Stream, attestation.Period, string) {
+		return attestation.SessionSupport, attestation.EventsOf(c.Date), "support item " + c.Item + " on " + c.Date.String()
+	})
+}
+
+func (r *reader) notifications(f File) error {
+	return rows(r, ParseNotifications(f.Name, f.Data), attestation.TypeNotificationFiled, func(_ *Enrolment, c attestation.NotificationFiled) (attestation.Stream, attestation.Period, string) {
+		if c.EventDate.IsZero() {
+			return attestation.ReportEmployer, c.Period, c.Obligation + " for " + string(c.Period)
+		}
+		return attestation.NoticeEmployer, attestation.EventsOf(c.EventDate), c.Obligation + " for " + c.EventDate.String()
+	})
+}
+
+func (r *reader) separations(f File) error {
+	stream := attestation.SeparationEmployer
+	if r.o.Role == attestation.Authority {
+		stream = attestation.SeparationOffice
+	}
+	return rows(r, ParseSeparations(f.Name, f.Data), attestation.TypeSeparation, func(_ *Enrolment, c attestation.Separation) (attestation.Stream, attestation.Period, string) {
+		return stream, attestation.EventsOf(c.EndDate), "end of the contract"
+	})
+}
+
+// bank reads the statements of workers' own accounts. A credit is a wage receipt when it comes from the payer that the worker's
+// engagement names; its period is the one whose pay day came last before the value date, or comes on the next day.
+func (r *reader) bank(f File) error {
+	file := ParseZengin(f.Name, f.Data)
+	r.report.take("", nil, file.Notes, file.Errors)
+	skip := func(row int, why string) {
+		r.report.Notes = append(r.report.Notes, Note{File: f.Name, Row: row, Text: "not a wage: " + why})
+	}
+	for _, s := range file.Skipped {
+		skip(s.Record, s.Reason)
+	}
+	for _, row := range file.Rows {
+		e, err := r.enrolment(row.Record, row.Reference())
+		if err != nil {
+			return err
+		}
+		switch {
+		case e == nil:
+			continue
+		case e.Terms.Terms == nil || e.Terms.Terms.PayerKana == nil:
+			r.report.Errors = append(r.report.Errors, RowError{File: f.Name, Row: row.Record, Column: "振込依頼人名", Problem: "the employer's name as payer is not known for this account",
+				Remedy: "enrol the account again with a presentation that shows terms.payer_kana"})
+			continue
+		case MatchKana(row.PayerName) != MatchKana(*e.Terms.Terms.PayerKana):
+			skip(row.Record, "another payer than the employer")
+			continue
+		}
+		period, err := wagePeriod(&e.Terms, row.ValueDate)
+		if err != nil {
+			return err
+		}
+		amount, class := row.Amount, row.TransactionClass
+		claims := attestation.WageReceipt{Period: period, ValueDate: row.ValueDate, Source: attestation.SourceAccountStatement, Amount: &amount, PayerName: &row.PayerName, TransactionClass: &class}
+		if row.PayerCode != "" {
+			claims.PayerCode = &row.PayerCode
+		}
+		if err := r.add(row.Record, row.Reference(), e, attestation.TypeWageReceipt, attestation.WageBank, period, "", claims); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wagePeriod returns the wage period that a credit on day belongs to: the latest whose pay day is not after the day following it, so
+// that a wage paid late stays with its month until the next pay day. A credit before the first pay day belongs to the first period.
+func wagePeriod(e *attestation.Engagement, day attestation.Date) (attestation.Period, error) {
+	duties, err := compliance.Calendar(*e, nil, attestation.Date{}, attestation.Date{})
+	if err != nil {
+		return "", err
+	}
+	var found attestation.Period
+	for _, d := range duties {
+		if d.Obligation != payDayDuty {
+			continue
+		}
+		if found != "" && (d.Due.IsZero() || d.Due.After(day.AddDays(1))) {
+			break
+		}
+		found = attestation.Period(d.Period)
+	}
+	if found == "" {
+		return "", errors.New("the engagement has no wage period")
+	}
+	return found, nil
+}
+
+// payDayDuty is the obligation whose due dates are the pay days.
+const payDayDuty = "W-05"
+
+// engagements reads contracts. Every slot of the plan gets a random secret.
+func (r *reader) engagements(f File) error {
+	sheet := ParseEngagements(f.Name, f.Data)
+	r.report.take(sheet.Encoding, sheet.Ignored, sheet.Notes, sheet.Errors)
+	for _, row := range sheet.Rows {
+		refuse := func(column, problem, remedy string) {
+			r.report.Errors = append(r.report.Errors, RowError{File: f.Name, Row: row.Row, Column: column, Problem: problem, Remedy: remedy})
+		}
+		terms := row.Claims.Engagement
+		if terms.Employer.ID != r.o.ID {
+			refuse("employer", "the employer is another organization", "import the row for --org of the employer")
+			continue
+		}
+		holder, err := keys.ParsePublic([]byte(row.Claims.HolderJWK))
+		if err != nil {
+			refuse("holder_jwk", err.Error(), "take the public JWK that `akashi wallet init` printed")
+			continue
+		}
+		e := &Enrolment{Reference: row.Reference, Holder: holder.JWK(), Terms: terms, Secrets: map[attestation.Stream]map[attestation.Period]registry.Secret{}}
+		if proof := row.Claims.DeliveryProof; proof != "" {
+			delivery, err := registry.CheckDeliveryProof(proof, holder, r.i.Origin)
+			if err != nil {
+				refuse("delivery_proof", err.Error(), "take the delivery proof that `akashi wallet init` printed for this registry")
+				continue
+			}
+			e.Delivery = delivery.JWK()
+		}
+		if err := r.addEngagement(row.Row, e, row.Claims.DeliveryProof); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) addEngagement(row int, e *Enrolment, deliveryProof string) error {
+	e.Terms.Registry = r.i.Origin
+	claims := e.Terms
+	if deliveryProof != "" {
+		claims.DeliveryProof = &deliveryProof
+	}
+	e.Terms.WorkerIdentity = nil
+	if err := r.add(row, e.Reference, e, attestation.TypeEngagement, "", "", "contract", claims); err != nil {
+		return err
+	}
+	d := r.drafts[len(r.drafts)-1]
+	delete(d.payload, "slots")
+	return nil
+}
+
+// newSlots gives every slot of the engagement's plan a random secret, in the enrolment and in the credential's claims.
+func (i *Issuer) newSlots(e *Enrolment, payload map[string]any) error {
+	slots := map[string]any{}
+	for stream, periods := range attestation.Plan(e.Terms.Start, e.Terms.End) {
+		e.Secrets[stream] = map[attestation.Period]registry.Secret{}
+		inner := map[string]any{}
+		for _, p := range periods {
+			var s registry.Secret
+			if _, err := io.ReadFull(i.Rand, s[:]); err != nil {
+				return err
+			}
+			text, err := s.MarshalText()
+			if err != nil {
+				return err
+			}
+			e.Secrets[stream][p] = s
+			inner[string(p)] = map[string]any{"s": string(text)}
+		}
+		slots[string(stream)] = inner
+	}
+	payload["slots"] = slots
+	return nil
+}

@@ -1,0 +1,272 @@
+// Package wallet is the holder's side: the worker's keys, the engagement, every attestation that was written for the worker, and the
+// worker's own statements.
+//
+// The wallet collects from the registry, which it asks for the slots of its own plan; it never asks an issuer, so an employer does not
+// learn when the wallet looks ([Wallet.Sync]). What it stores it has verified: issuer on the trust list, signature, type, holder key.
+// It leaves out the protocols by which other wallets receive and present; it receives and presents files.
+package wallet
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"akashi/attestation"
+	"akashi/internal/keys"
+	"akashi/internal/store"
+	"akashi/registry"
+	"akashi/registry/trustlist"
+)
+
+// Registry is what the wallet needs of the registry; [registry.Client] is one.
+type Registry interface {
+	Lookup(ctx context.Context, keys []registry.Key) (*registry.LookupResponse, error)
+	Submit(ctx context.Context, req registry.SubmitRequest) (*registry.SubmitResponse, error)
+	TrustLists(ctx context.Context) (*registry.TrustListsResponse, error)
+}
+
+// Config is what a wallet works with.
+type Config struct {
+	Store    store.Store
+	Registry Registry
+	Now      func() time.Time // nil means time.Now
+	Rand     io.Reader        // nil means crypto/rand
+}
+
+// Wallet is an opened wallet.
+type Wallet struct {
+	Config
+	holder   *keys.Private // signs: cnf of every credential
+	delivery *keys.Private // opens box B of sealed records
+	settings settings
+}
+
+// settings are fixed when the wallet is made.
+type settings struct {
+	Holder   json.RawMessage `json:"holder"`   // private JWK
+	Delivery json.RawMessage `json:"delivery"` // private JWK
+	Origin   string          `json:"origin"`   // of the registry
+	Anchor   json.RawMessage `json:"anchor"`   // trust anchor, public JWK
+}
+
+var (
+	// ErrNoWallet is returned by Open where no wallet was made.
+	ErrNoWallet = errors.New("there is no wallet here: make one with `akashi wallet init`")
+	// ErrWallet is returned by Create where a wallet is already.
+	ErrWallet = errors.New("there is a wallet here already")
+	// ErrUnknownID is returned for an ID that the wallet does not hold.
+	ErrUnknownID = errors.New("the wallet holds no such document; `akashi wallet list` shows what it holds")
+)
+
+// Create makes the keys of a new wallet for one registry and the trust anchor whose lists say who may attest.
+func Create(ctx context.Context, cfg Config, origin string, anchor keys.Public) (*Wallet, error) {
+	s := settings{Origin: origin, Anchor: anchor.JWK()}
+	for _, dst := range []*json.RawMessage{&s.Holder, &s.Delivery} {
+		k, err := keys.Generate(keys.ES256)
+		if err != nil {
+			return nil, err
+		}
+		if *dst, err = k.MarshalJWK(); err != nil {
+			return nil, err
+		}
+	}
+	err := cfg.Store.Update(ctx, func(tx store.Tx) error {
+		if _, err := tx.Get([]byte(keySettings)); !errors.Is(err, store.ErrNotFound) {
+			return errors.Join(ErrWallet, err)
+		}
+		return setJSON(tx, []byte(keySettings), s)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return Open(ctx, cfg)
+}
+
+// Open opens a wallet.
+func Open(ctx context.Context, cfg Config) (*Wallet, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	w := &Wallet{Config: cfg}
+	err := cfg.Store.View(ctx, func(tx store.Tx) error { return getJSON(tx, []byte(keySettings), &w.settings) })
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, ErrNoWallet
+	}
+	if err != nil {
+		return nil, err
+	}
+	if w.holder, err = keys.ParsePrivate(w.settings.Holder); err != nil {
+		return nil, err
+	}
+	w.delivery, err = keys.ParsePrivate(w.settings.Delivery)
+	return w, err
+}
+
+// PublicJWK returns the holder's public key.
+func (w *Wallet) PublicJWK() json.RawMessage { return w.holder.Public().JWK() }
+
+// DeliveryProof returns the holder's word for the delivery key, for the registry of this wallet.
+func (w *Wallet) DeliveryProof() (string, error) {
+	return registry.MakeDeliveryProof(w.holder, w.delivery.Public(), w.settings.Origin)
+}
+
+// Keys of the store.
+//
+//	settings                        settings
+//	item/<ID>                       Item
+//	trust-list                      the newest trust list
+//	outbox/<ID>                     statement without a receipt
+const (
+	keySettings  = "settings"
+	prefixItem   = "item/"
+	keyTrustList = "trust-list"
+	prefixOutbox = "outbox/"
+)
+
+// Item is one document in the wallet.
+type Item struct {
+	ID         string             `json:"id"`
+	Type       attestation.Type   `json:"type"`
+	Engagement string             `json:"engagement,omitempty"` // ID of the engagement it belongs to
+	Stream     attestation.Stream `json:"stream,omitempty"`
+	Period     attestation.Period `json:"period,omitempty"`
+	J          int                `json:"j,omitempty"`
+	Issuer     string             `json:"issuer,omitempty"` // entity id; none for the worker's own
+	Received   time.Time          `json:"received"`
+	Index      *uint64            `json:"index,omitempty"` // in the registry's log
+	Complete   bool               `json:"complete"`        // with every disclosure; else only its visible claims are known
+	Claims     json.RawMessage    `json:"claims"`          // as verified when it was received, disclosed claims in place
+	SDJWT      string             `json:"sd_jwt"`
+}
+
+// List returns every document, oldest first.
+func (w *Wallet) List(ctx context.Context) ([]Item, error) {
+	var items []Item
+	err := w.Store.View(ctx, func(tx store.Tx) error {
+		items = nil
+		return tx.Scan([]byte(prefixItem), func(_, value []byte) error {
+			var it Item
+			if err := json.Unmarshal(value, &it); err != nil {
+				return err
+			}
+			items = append(items, it)
+			return nil
+		})
+	})
+	slices.SortFunc(items, func(a, b Item) int {
+		if c := a.Received.Compare(b.Received); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return items, err
+}
+
+// Show returns one document.
+func (w *Wallet) Show(ctx context.Context, id string) (*Item, error) {
+	var it Item
+	err := w.Store.View(ctx, func(tx store.Tx) error { return getJSON(tx, []byte(prefixItem+id), &it) })
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, ErrUnknownID
+	}
+	return &it, err
+}
+
+// engagements returns the engagements that the wallet holds.
+func (w *Wallet) engagements(ctx context.Context) ([]Item, error) {
+	items, err := w.List(ctx)
+	return slices.DeleteFunc(items, func(it Item) bool { return it.Type != attestation.TypeEngagement }), err
+}
+
+// engagement returns the engagement with the ID, or the only one when id is "".
+func (w *Wallet) engagement(ctx context.Context, id string) (*Item, error) {
+	if id != "" {
+		it, err := w.Show(ctx, id)
+		if err == nil && it.Type != attestation.TypeEngagement {
+			err = fmt.Errorf("%s is no engagement", id)
+		}
+		return it, err
+	}
+	all, err := w.engagements(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch len(all) {
+	case 0:
+		return nil, errors.New("the wallet holds no engagement yet: receive it with `akashi wallet receive FILE`")
+	case 1:
+		return &all[0], nil
+	}
+	return nil, errors.New("the wallet holds several engagements: name one with --engagement ID")
+}
+
+// trust returns the newest trust list: the registry's where it answers, else the one seen last. An older one than seen before is refused.
+func (w *Wallet) trust(ctx context.Context) (*trustlist.List, error) {
+	anchor, err := keys.ParsePublic(w.settings.Anchor)
+	if err != nil {
+		return nil, err
+	}
+	var known *trustlist.List
+	err = w.Store.View(ctx, func(tx store.Tx) error {
+		jwt, err := tx.Get([]byte(keyTrustList))
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err == nil {
+			known, err = trustlist.Verify(string(jwt), anchor)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	resp, err := w.Registry.TrustLists(ctx)
+	if err != nil {
+		if known != nil {
+			return known, nil
+		}
+		return nil, fmt.Errorf("asking the registry for the trust list: %w", err)
+	}
+	newest, err := newestList(resp, anchor)
+	if err != nil {
+		return nil, err
+	}
+	if known != nil && newest.N <= known.N {
+		return known, nil
+	}
+	return newest, w.Store.Update(ctx, func(tx store.Tx) error { return tx.Set([]byte(keyTrustList), []byte(newest.JWT)) })
+}
+
+func newestList(resp *registry.TrustListsResponse, anchor keys.Public) (*trustlist.List, error) {
+	if len(resp.Lists) == 0 {
+		return nil, errors.New("the registry has no trust list")
+	}
+	return trustlist.Verify(resp.Lists[len(resp.Lists)-1].JWT, anchor)
+}
+
+func getJSON(tx store.Tx, key []byte, v any) error {
+	b, err := tx.Get(key)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, v)
+}
+
+func setJSON(tx store.Tx, key []byte, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return tx.Set(key, b)
+}
+
+func saveItem(tx store.Tx, it Item) error { return setJSON(tx, []byte(prefixItem+it.ID), it) }
