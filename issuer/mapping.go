@@ -19,7 +19,7 @@ import (
 //	  "name": "給与計算 月次一覧",
 //	  "encoding": "Shift_JIS",          UTF-8 or Shift_JIS; without it the encoding is detected and shown
 //	  "short_wareki": false,            true: 07/11/25 is 25 November of Reiwa 7
-//	  "blank_is_zero": true,            an empty cell in a column of amounts or hours is 0 (this is the default); false: an error
+//	  "blank_is_zero": true,            an empty cell of amounts or hours is 0, except gross and net (this is the default); false: an error
 //	  "closing_day": 31,                with "month" instead of "from" and "to": last day of the pay period, 31 is the month's last
 //	  "method": "transfer",             how wages are paid where no column says it
 //	  "methods": {"銀行振込": "transfer"},  the words of the column "method"

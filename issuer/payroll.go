@@ -136,13 +136,14 @@ func payPeriod(month attestation.Period, closingDay int) (from, to attestation.D
 	return close(month.First().AddMonths(-1)).AddDays(1), close(month.First())
 }
 
-// readAmounts returns the amount in every mapped column of yen.
+// readAmounts returns the amount in every mapped column of yen. Gross and net are never taken as 0 from an empty cell: a row that was not
+// filled in must not become a statement that nothing was due.
 func (p *payrollReader) readAmounts(c *cells) map[string]int64 {
 	amounts := map[string]int64{}
 	for field := range p.columns {
 		switch {
 		case codedField.MatchString(field), slices.Contains([]string{"base", "absence", "gross", "total_deductions", "net"}, field):
-			if c.blank(field) && p.mapping.blankIsZero() {
+			if c.blank(field) && p.mapping.blankIsZero() && field != "gross" && field != "net" {
 				p.countBlank(c.name(field))
 				amounts[field] = 0
 				continue

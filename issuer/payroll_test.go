@@ -86,6 +86,8 @@ func TestPayrollRowIsRefused(t *testing.T) {
 		{"period backwards", set("自", "2025/12/01"), "至", "the pay period ends before it begins"},
 		{"hours", set("残業", "8:20"), "残業", "these minutes are not a whole hundredth of an hour"},
 		{"blank where the mapping allows none", func(_ *payrollRows, m *Mapping) { m.BlankIsZero = new(bool) }, "欠勤控除", "the cell is empty"},
+		{"net not filled in", set("差引支給額", ""), "差引支給額", "the cell is empty"},
+		{"gross not filled in", set("総支給額", " "), "総支給額", "the cell is empty"},
 		{"My Number", set("氏名", myNumber), "氏名", "this looks like an Individual Number (My Number), which must not be collected here"},
 		{"column missing", func(p *payrollRows, _ *Mapping) { p.header = p.header[:len(p.header)-1] }, "差引支給額", "the mapping names this column for net, and the file does not have it"},
 		{"kind zero with amounts", func(p *payrollRows, m *Mapping) {

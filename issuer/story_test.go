@@ -214,6 +214,31 @@ func TestStoryBank(t *testing.T) {
 	}
 }
 
+func TestStoryBankRecordsOnTheNextBusinessDay(t *testing.T) {
+	closed := func(d attestation.Date) bool {
+		holiday, err := schemas.Holidays().IsNational(d.Year, d.Month, d.Day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		yearEnd := d.Month == time.December && d.Day == 31 || d.Month == time.January && d.Day <= 3
+		return holiday || yearEnd || d.Weekday() == time.Saturday || d.Weekday() == time.Sunday
+	}
+	for _, item := range story.Timeline() {
+		if item.Actor != "bank" || item.Action != "import" {
+			continue
+		}
+		text := string(storyFile(t, item.File)[16:22]) // last day of the file
+		last := attestation.NewDate(2018+int(text[0]-'0')*10+int(text[1]-'0'), time.Month(int(text[2]-'0')*10+int(text[3]-'0')), int(text[4]-'0')*10+int(text[5]-'0'))
+		day := last.AddDays(1)
+		for closed(day) {
+			day = day.AddDays(1)
+		}
+		if attestation.DateOf(item.At) != day {
+			t.Errorf("%s: recorded on %s, want %s", item.File, attestation.DateOf(item.At), day)
+		}
+	}
+}
+
 func TestStoryInterviews(t *testing.T) {
 	type held struct{ reference, interviewee, date, logged string }
 	first := map[held]bool{}
