@@ -161,7 +161,9 @@ func (f *file) as(asOf time.Time) Evidence {
 			ev.Ladders = append(ev.Ladders, f.ladder(s, p, asOf))
 		}
 	}
-	slices.SortFunc(ev.Ladders, func(a, b Ladder) int { return slices.Compare([]string{string(a.Stream), string(a.Period)}, []string{string(b.Stream), string(b.Period)}) })
+	slices.SortFunc(ev.Ladders, func(a, b Ladder) int {
+		return slices.Compare([]string{string(a.Stream), string(a.Period)}, []string{string(b.Stream), string(b.Period)})
+	})
 	for i, r := range f.statements {
 		if r.logged.Before(asOf) {
 			ev.Statements = append(ev.Statements, Statement{ID: r.entry.ID, Index: uint64(1000 + i), ExistedBy: r.logged.Add(time.Minute),
