@@ -98,6 +98,7 @@ func (g *gathering) gather(ctx context.Context) (err error) {
 	if err := g.lookupFirst(ctx); err != nil {
 		return err
 	}
+	g.keepLogged()
 	if err := g.setHead(); err != nil {
 		return err
 	}
@@ -161,7 +162,6 @@ func issuedAt(u *sdjwt.Unverified) time.Time {
 // openStatements keeps the statements that verify.
 func (g *gathering) openStatements() {
 	j := g.judge
-	var kept []string
 	for i, compact := range g.presentation.Statements {
 		s, err := openStatement(compact, j.engagement.verified.Holder)
 		if err != nil {
@@ -172,9 +172,19 @@ func (g *gathering) openStatements() {
 			continue
 		}
 		j.statements = append(j.statements, *s)
-		kept = append(kept, compact)
 	}
-	g.presentation.Statements = kept
+}
+
+// keepLogged keeps the statements that stand in the registry.
+func (g *gathering) keepLogged() {
+	j := g.judge
+	j.statements = slices.DeleteFunc(j.statements, func(s statement) bool {
+		if g.member(statementKey(s.jwt)) != nil {
+			return false
+		}
+		g.note("statement %s is left out: it does not stand in the registry", s.id)
+		return true
+	})
 }
 
 // writers are the names under which the engagement's issuer may have logged it.
@@ -347,7 +357,7 @@ func (g *gathering) finish() (*File, *Result, error) {
 // fill adds the records in their order, with all presented credentials that they hold and all checkpoints.
 func (g *gathering) fill() error {
 	f := g.file
-	f.Presentation = Presentation{Engagement: g.presentation.Engagement, Statements: g.presentation.Statements}
+	f.Presentation = Presentation{Engagement: g.presentation.Engagement}
 	shown := map[string]string{jwtOf(g.presentation.Engagement): g.presentation.Engagement}
 	for n := 0; n < registry.MaxRungs; n++ {
 		r, _ := g.record(g.ladderKey(n), registry.EngagementSecret(g.contract(), n), shown)
@@ -360,6 +370,7 @@ func (g *gathering) fill() error {
 	}
 	g.fillSlots()
 	for _, s := range g.judge.statements {
+		f.Presentation.Statements = append(f.Presentation.Statements, s.compact)
 		f.Statements = append(f.Statements, g.bareRecord(statementKey(s.jwt)))
 	}
 	return g.fillNotes()

@@ -11,9 +11,10 @@ import (
 
 // statement is a statement of the worker, verified with the holder's key.
 type statement struct {
-	id     string
-	jwt    string
-	claims *attestation.WorkerStatement
+	id      string
+	jwt     string
+	compact string // as presented
+	claims  *attestation.WorkerStatement
 }
 
 func (j *judge) openStatements() (string, error) {
@@ -30,6 +31,15 @@ func (j *judge) openStatements() (string, error) {
 		j.statements = append(j.statements, *s)
 	}
 	return fmt.Sprintf("%d statements", len(j.statements)), nil
+}
+
+// CheckStatement verifies a statement outside of a file, with the key that the worker's engagement confirms, and returns its ID.
+func CheckStatement(compact string, holder keys.Public) (id string, err error) {
+	s, err := openStatement(compact, holder)
+	if err != nil {
+		return "", err
+	}
+	return s.id, nil
 }
 
 // openStatement verifies a statement: an SD-JWT VC that the holder's own key signed, named by its thumbprint, without certificate, issuer
@@ -59,5 +69,5 @@ func openStatement(compact string, holder keys.Public) (*statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &statement{id: v.ID, jwt: v.JWT, claims: claims.(*attestation.WorkerStatement)}, nil
+	return &statement{id: v.ID, jwt: v.JWT, compact: compact, claims: claims.(*attestation.WorkerStatement)}, nil
 }

@@ -3,6 +3,8 @@ package evidencetest
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -22,7 +24,7 @@ const (
 	Nonce    = "nonce-of-the-request"
 )
 
-// Month returns the first instants of a day in Japan, plus hours.
+// At returns an hour of a day in Japan.
 func At(year int, month time.Month, day, hour int) time.Time {
 	return time.Date(year, month, day, hour, 0, 0, 0, attestation.JST).UTC()
 }
@@ -101,7 +103,50 @@ func (w *World) IDOf(compact string) string {
 // Engage issues and logs an engagement as rung n of the contract's ladder and makes it the world's.
 func (w *World) Engage(n int, claims map[string]any) {
 	w.TB.Helper()
-	w.Engagement = w.Issue(w.Employer.Key, claims)
+	w.EngageSigned(n, w.Issue(w.Employer.Key, claims))
+}
+
+// Extend issues an engagement until a later end that supersedes an earlier one and repeats its slots, digest by digest.
+func (w *World) Extend(earlier string, end attestation.Date) string {
+	w.TB.Helper()
+	old := payloadOf(w, earlier)
+	start, err := attestation.ParseDate(old["start"].(string))
+	check(w.TB, err)
+	claims := w.Claims(start, end)
+	claims["supersedes"] = w.IDOf(earlier)
+	fresh := w.Issue(w.Employer.Key, claims)
+	payload := payloadOf(w, fresh)
+	for s, periods := range old["slots"].(map[string]any) {
+		maps.Copy(payload["slots"].(map[string]any)[s].(map[string]any), periods.(map[string]any))
+	}
+	text, err := json.Marshal(payload)
+	check(w.TB, err)
+	jwt, err := w.Employer.Key.Sign(keys.Header{"typ": sdjwt.Typ, "kid": w.Employer.Key.Public().Thumbprint()}, text)
+	check(w.TB, err)
+	compact := jwt + "~"
+	for _, from := range []string{earlier, fresh} {
+		for _, d := range strings.Split(from, "~")[1:] {
+			sum := sha256.Sum256([]byte(d))
+			if d != "" && bytes.Contains(text, []byte(base64.RawURLEncoding.EncodeToString(sum[:]))) {
+				compact += d + "~"
+			}
+		}
+	}
+	return compact
+}
+
+func payloadOf(w *World, compact string) map[string]any {
+	payload, err := keys.UnverifiedPayload(JWT(compact))
+	check(w.TB, err)
+	var out map[string]any
+	check(w.TB, keys.DecodeJSON(payload, &out))
+	return out
+}
+
+// EngageSigned logs an issued engagement as rung n of the contract's ladder and makes it the world's.
+func (w *World) EngageSigned(n int, compact string) {
+	w.TB.Helper()
+	w.Engagement = compact
 	w.EngagementID = w.IDOf(w.Engagement)
 	secret := registry.EngagementSecret(w.ContractHash, n)
 	w.Submit(w.Employer, w.sealed(secret, registry.WriterFor(w.Employer.Role, w.Employer.ID), JWT(w.Engagement), nil))
