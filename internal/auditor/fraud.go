@@ -47,7 +47,7 @@ func (a *Auditor) halt(ctx context.Context, f *Fraud) error {
 	f.Auditor, f.SeenAt = a.signer.Name(), a.cfg.Now().UTC()
 	f.Signed = string(a.signed.note)
 	a.fraud = f
-	a.show()
+	defer a.show()
 	data, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
 		return fmt.Errorf("writing the fraud proof: %w", err)

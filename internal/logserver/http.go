@@ -3,6 +3,7 @@ package logserver
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -80,6 +81,7 @@ var (
 	errMethod   = errors.New("this resource has another method")
 	errBusyNow  = errors.New("too many requests at once")
 	errNothing  = errors.New("nothing is published yet")
+	errTroubled = errors.New("not ready")
 )
 
 // problemStatus gives an error its status. Every error that a client may see is here; anything else is internal.
@@ -90,7 +92,7 @@ func problemStatus(err error) int {
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, errQuota), errors.Is(err, errQueueFull), errors.Is(err, errBusyNow):
 		return http.StatusTooManyRequests
-	case errors.Is(err, ErrNotPublished), errors.Is(err, ErrStopped), errors.Is(err, errNoList), errors.Is(err, errNothing):
+	case errors.Is(err, ErrNotPublished), errors.Is(err, ErrStopped), errors.Is(err, errNoList), errors.Is(err, errNothing), errors.Is(err, errTroubled):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, ErrReplay), errors.Is(err, ErrNotAdmitted):
 		return http.StatusForbidden
@@ -338,7 +340,7 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	case s.inForce() == nil:
 		s.fail(w, r, errNoList)
 	case troubled != "":
-		writeProblem(w, errors.Join(ErrNotPublished, errors.New(troubled)))
+		s.fail(w, r, fmt.Errorf("%w: %s", errTroubled, troubled))
 	case !published:
 		s.fail(w, r, errNothing)
 	default:

@@ -2,6 +2,7 @@ package logserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -104,7 +105,7 @@ func (s *Server) publishNext(ctx context.Context) {
 	}
 	if err != nil {
 		s.cfg.Log.Warn("checkpoint not published", "size", e.size, "error", err)
-		s.trouble(err.Error())
+		s.trouble(publicCause(err))
 		s.pub.putBack(e)
 		finishAll(waiting, nil, err)
 		return
@@ -131,6 +132,14 @@ func (s *Server) trouble(what string) {
 	defer s.mu.Unlock()
 	s.troubled = what
 	s.announce()
+}
+
+// publicCause is what anybody may read about a failed publication.
+func publicCause(err error) string {
+	if errors.Is(err, ErrNotPublished) {
+		return err.Error()
+	}
+	return "the checkpoint cannot be signed or archived"
 }
 
 // answer is what a cosigner said.

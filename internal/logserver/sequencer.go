@@ -293,12 +293,13 @@ func (s *Server) closeEpoch(ctx context.Context, batch []*job) error {
 type plan struct {
 	entries [][]byte
 	added   []addition
+	again   []addition // records that stand in their slots already: they heal a store that has lost them
 	lists   []*trustlist.List
 	waiting []*job // to be answered after publication
 	closing bool
 }
 
-// addition is a record that gets a slot in this epoch.
+// addition is a record as it is stored.
 type addition struct {
 	key    registry.Key
 	record *sealedRecord
@@ -351,6 +352,8 @@ func (s *Server) decide(batch []*job) *plan {
 				p.added = append(p.added, addition{ref.K, j.records[i], j.jwt})
 			case stands.v != ref.V:
 				result.Status = registry.StatusConflict
+			default:
+				p.again = append(p.again, addition{ref.K, j.records[i], j.jwt})
 			}
 			result.Index = stands.index
 			j.results = append(j.results, result)
@@ -399,7 +402,27 @@ func (s *Server) save(ctx context.Context, p *plan) error {
 			return fmt.Errorf("storing records: %w", err)
 		}
 	}
+	for part := range slices.Chunk(p.again, recordsPerWrite) {
+		if err := s.cfg.Store.Update(ctx, func(tx store.Tx) error { return healRecords(tx, part) }); err != nil {
+			return fmt.Errorf("storing records: %w", err)
+		}
+	}
 	return nil
+}
+
+// healRecords stores those records that are missing. Their values are the ones in the log.
+func healRecords(tx store.Tx, again []addition) error {
+	var missing []addition
+	for _, a := range again {
+		rec, err := readRecord(tx, a.key)
+		if err != nil {
+			return err
+		}
+		if rec == nil {
+			missing = append(missing, a)
+		}
+	}
+	return saveRecords(tx, missing)
 }
 
 func (p *plan) saveSmall(tx store.Tx) error {
@@ -422,7 +445,7 @@ func (p *plan) saveSmall(tx store.Tx) error {
 func saveRecords(tx store.Tx, added []addition) error {
 	var last string // records of one submission are neighbours
 	for _, a := range added {
-		if a.jwt != last {
+		if a.jwt != last && a.jwt != "" {
 			if err := tx.Set(keyed(keySubmission, a.record.submission), []byte(a.jwt)); err != nil {
 				return err
 			}

@@ -204,35 +204,34 @@ func (s *Server) restore(ctx context.Context) error {
 	}
 	st := newState()
 	s.seq.state = st
-	for _, stop := range []uint64{audited, published, size} {
-		if stop < st.size {
-			continue // never: audited <= published <= size
-		}
-		if err := s.replay(ctx, stop); err != nil {
+	if s.audited, err = s.epochAt(ctx, audited); err != nil {
+		return err
+	}
+	if s.published, err = s.epochAt(ctx, published); err != nil {
+		return err
+	}
+	if s.published != nil {
+		if s.served, err = s.archive.note(ctx, published); err != nil {
 			return err
 		}
-		if stop == 0 {
-			continue
-		}
-		if stop == audited {
-			if s.audited, err = st.epoch(); err != nil {
-				return err
-			}
-		}
-		if stop == published {
-			if s.published, err = st.epoch(); err != nil {
-				return err
-			}
-			if s.served, err = s.archive.note(ctx, published); err != nil {
-				return err
-			}
-		}
+	}
+	if err := s.replay(ctx, size); err != nil {
+		return err
 	}
 	s.lists = st.lists
-	if s.published != nil && s.audited == nil || s.published != nil && s.audited.size < s.published.size {
-		s.auditWake <- struct{}{}
-	}
+	signal(s.auditWake)
 	return nil
+}
+
+// epochAt replays the log up to size and returns the epoch that ends there, nil for size 0.
+func (s *Server) epochAt(ctx context.Context, size uint64) (*epoch, error) {
+	if size == 0 {
+		return nil, nil
+	}
+	if err := s.replay(ctx, size); err != nil {
+		return nil, err
+	}
+	return s.seq.state.epoch()
 }
 
 // replay applies the log's entries from the state's size up to size.

@@ -690,6 +690,51 @@ func TestRecordWithheld(t *testing.T) {
 	r.checkMember(look.Results[0], rec, head, cp)
 }
 
+// A registry that has lost a record gets it back from whoever sends it again.
+func TestRecordSuppliedAgain(t *testing.T) {
+	r := newRig(t).start()
+	rec, _ := record("lost")
+	r.submit(rec)
+	err := r.cfg.Store.Update(t.Context(), func(tx store.Tx) error { return tx.Delete(keyed(keyRecord, keyOf(rec))) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp := r.submit(rec); resp.Results[0].Status != registry.StatusAlready {
+		t.Errorf("got %+v, want already", resp.Results[0])
+	}
+	look, head, cp := r.lookupPublished(keyOf(rec))
+	r.checkMember(look.Results[0], rec, head, cp)
+}
+
+// The process dies, or is closed, between head and publication: the next run publishes the head.
+func TestDiedBeforePublication(t *testing.T) {
+	r := newRig(t).start()
+	for _, w := range r.witnesses[:2] {
+		w.down(true)
+	}
+	rec, _ := record("unpublished")
+	if _, err := r.client.Submit(t.Context(), r.sign(rec)); err == nil {
+		t.Fatal("receipt without a quorum")
+	}
+	size := must(r.server.log.reader.IntegratedSize(t.Context()))
+	if err := r.server.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.server.CloseEpoch(t.Context()); !errors.Is(err, ErrStopped) {
+		t.Errorf("closed server: got %v, want ErrStopped", err)
+	}
+	for _, w := range r.witnesses[:2] {
+		w.down(false)
+	}
+	r.open()
+	waitFor(t, "publication", func() bool {
+		h, err := r.client.HeadAt(t.Context(), size)
+		return err == nil && h.Index == size-1
+	})
+	look, head, cp := r.lookupPublished(keyOf(rec))
+	r.checkMember(look.Results[0], rec, head, cp)
+}
+
 func TestAuditorRestartsAndCatchesUp(t *testing.T) {
 	r := newRig(t).start()
 	a, _ := record("a")
