@@ -293,3 +293,26 @@ func BenchmarkSequence(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLookup measures a lookup of 1,000 members, proofs and answer included.
+func BenchmarkLookup(b *testing.B) {
+	r := newRig(b).start()
+	var slots []registry.Key
+	for range 5 {
+		records := make([]registry.Record, 1000)
+		slots = slots[:0]
+		for i := range records {
+			records[i], _ = record("x")
+			slots = append(slots, keyOf(records[i]))
+		}
+		if _, err := r.client.Submit(b.Context(), r.sign(records...)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	r.waitAudited()
+	for b.Loop() {
+		if _, err := r.server.processLookup(b.Context(), slots); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
