@@ -267,8 +267,11 @@ func (g *gathering) setHead() error {
 	}
 	f.Checkpoint, f.Head = string(c.Note), Head{Entry: g.head.Entry, Inclusion: g.head.Inclusion}
 	lists, err := registry.OpenCheckpoint([]byte(g.lists.Checkpoint), g.trust.Policy, auditors)
-	if err != nil || lists.Size != c.Size || lists.Root != c.Root {
-		return errors.Join(errHeadMoved, err)
+	if err != nil {
+		return &CheckError{compliance.Check{Code: CodeCheckpointSignature, Result: compliance.Fail, Detail: "of the trust lists: " + err.Error()}}
+	}
+	if lists.Size != c.Size || lists.Root != c.Root {
+		return errHeadMoved
 	}
 	if err := g.run(step{CodeCheckpointSignature, (*judge).openCheckpoint}, step{CodeCheckpointWitnesses, (*judge).checkWitnesses}); err != nil {
 		return err

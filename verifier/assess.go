@@ -1,0 +1,37 @@
+package verifier
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"akashi/attestation"
+	"akashi/internal/evidence"
+	"akashi/internal/sdjwt"
+)
+
+// Request is a presentation and what it was asked for.
+type Request struct {
+	Presentation evidence.Presentation
+	Audience     string    // that the key bindings must name
+	Nonce        string    // of the request
+	Now          time.Time // at which the presentation arrived
+	From, To     attestation.Period
+	// From and To are the months to judge; "" leaves them to [evidence.Make].
+}
+
+// ErrRequest is returned when the caller has not said what the presentation must be made for.
+var ErrRequest = errors.New("a presentation can only be judged for a known audience, nonce and time")
+
+// Assess checks that the holder made the presentation just now for this request, gathers the evidence under one head of the registry,
+// and judges it. The result's checks end with what was presented and counts for nothing. An [evidence.CheckError] says which check
+// the presentation or the registry failed.
+func Assess(ctx context.Context, r Request, src evidence.Source, trust evidence.Trust) (*evidence.File, *evidence.Result, error) {
+	if r.Audience == "" || r.Nonce == "" || r.Now.IsZero() {
+		return nil, nil, ErrRequest
+	}
+	return evidence.Make(ctx, r.Presentation, src, trust, evidence.MakeOptions{
+		From: r.From, To: r.To,
+		KeyBinding: &sdjwt.ExpectKeyBinding{Audience: r.Audience, Nonce: r.Nonce, Now: r.Now},
+	})
+}

@@ -1,0 +1,4 @@
+// Package verifier judges what a holder presents. [Assess] takes a fresh presentation (OpenID4VP 1.0, Section 8.6; RFC 9901, Section
+// 7.3), looks up in the registry what it opens, and returns the evidence file with every finding. [Verify] checks a file that somebody
+// hands over, offline: an evidence file, a presentation, or a single SD-JWT.
+package verifier
