@@ -27,6 +27,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -46,7 +47,7 @@ type Config struct {
 	Name   string             // such as auditor.example/a1; the key's name is that and KeySuffix
 	Key    ed25519.PrivateKey // of the cosignatures
 	Store  store.Store        // may be shared: keys begin with auditor/ and the name; not closed
-	Dir    string             // folder for fraud.json
+	Dir    string             // folder for fraud.json, of its own
 	LogURL string             // where the registry answers
 	Log    note.Verifier      // the log's own signature; its name is the origin
 	Anchor keys.Public        // signs trust lists
@@ -99,6 +100,9 @@ func New(ctx context.Context, cfg Config) (*Auditor, error) {
 	}
 	if root, err := url.Parse(cfg.LogURL); err != nil || root.Host == "" {
 		return nil, errors.New("auditor: LogURL must be a URL")
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("auditor: the folder for %s: %w", FraudFile, err)
 	}
 	cfg.LogURL = strings.TrimSuffix(cfg.LogURL, "/")
 	a := &Auditor{cfg: cfg, remote: &registry.Client{BaseURL: cfg.LogURL, HTTP: cfg.HTTP, Origin: cfg.Log.Name()}}

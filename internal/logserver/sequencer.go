@@ -311,29 +311,25 @@ type addition struct {
 func (s *Server) decide(batch []*job) *plan {
 	st, p := s.seq.state, new(plan)
 	fresh := make(map[registry.Key]standing) // in this batch
-	newest := func() *trustlist.List {
-		if n := len(p.lists); n > 0 {
-			return p.lists[n-1]
-		}
-		if n := len(st.lists); n > 0 {
-			return st.lists[n-1].List
-		}
-		return nil
+	lists := make([]*trustlist.List, 0, len(st.lists))
+	for _, v := range st.lists {
+		lists = append(lists, v.List)
 	}
 	for _, j := range batch {
 		if j.list != nil {
-			isNew, err := followsInForce(newest(), j.list)
+			isNew, err := follows(lists, j.list)
 			if err != nil {
 				j.finish(nil, err)
 				continue
 			}
 			if isNew {
-				p.lists, p.entries = append(p.lists, j.list), append(p.entries, j.list.Entry().Marshal())
+				lists, p.lists = append(lists, j.list), append(p.lists, j.list)
+				p.entries = append(p.entries, j.list.Entry().Marshal())
 			}
 			j.needs = st.size + uint64(len(p.entries))
 		}
-		if l := newest(); len(j.refs) > 0 && l.N != j.listN {
-			if err := j.recheck(l); err != nil {
+		if n := len(lists); len(j.refs) > 0 && uint64(n) != j.listN {
+			if err := j.recheck(lists[n-1]); err != nil {
 				j.finish(nil, err)
 				continue
 			}
@@ -371,17 +367,18 @@ type standing struct {
 	v     registry.Value
 }
 
-// followsInForce tells whether next is to be logged after the version in force: no if it is that version.
-func followsInForce(inForce, next *trustlist.List) (bool, error) {
+// follows tells whether next is to be logged after the versions admitted so far: no if it is one of them.
+func follows(admitted []*trustlist.List, next *trustlist.List) (bool, error) {
+	n := uint64(len(admitted))
 	switch {
-	case inForce == nil && next.N == 1:
-		return true, nil
-	case inForce == nil:
-		return false, fmt.Errorf("trust list %d cannot be the first: versions begin with 1", next.N)
-	case inForce.JWT == next.JWT:
+	case next.N <= n && admitted[next.N-1].JWT == next.JWT:
 		return false, nil
+	case n == 0 && next.N == 1:
+		return true, nil
+	case n == 0:
+		return false, fmt.Errorf("trust list %d cannot be the first: versions begin with 1", next.N)
 	}
-	if err := trustlist.ValidateSuccessor(inForce, next); err != nil {
+	if err := trustlist.ValidateSuccessor(admitted[n-1], next); err != nil {
 		return false, err
 	}
 	return true, nil

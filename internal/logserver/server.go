@@ -259,7 +259,7 @@ func (s *Server) CloseEpoch(ctx context.Context) error {
 }
 
 // AddTrustList admits the next version of the trust list: signed by the anchor, its number one above the version in force. It returns
-// after the version is logged and published; admitting the version in force again does nothing.
+// after the version is logged and published; admitting a version again does nothing.
 func (s *Server) AddTrustList(ctx context.Context, jwt string) error {
 	list, err := trustlist.Verify(jwt, s.cfg.Anchor)
 	if err != nil {

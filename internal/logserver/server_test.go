@@ -382,10 +382,14 @@ func TestTrustLists(t *testing.T) {
 	r.submit(rec)
 	r.entities[0].Until = attestation.NewDate(2026, 5, 24) // yesterday
 	jwt := must(trustlist.Sign(r.anchor, 2, r.clock.now(), r.entities))
-	for range 2 { // the second time it does nothing
-		if err := r.server.AddTrustList(t.Context(), jwt); err != nil {
+	size := must(r.server.log.reader.IntegratedSize(t.Context()))
+	for _, l := range []string{jwt, jwt, r.server.lists[0].List.JWT} { // a version again does nothing
+		if err := r.server.AddTrustList(t.Context(), l); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if got := must(r.server.log.reader.IntegratedSize(t.Context())); got != size+2 {
+		t.Errorf("the log grew by %d entries, want list and head", got-size)
 	}
 	after, _ := record("after")
 	var p *registry.Problem
