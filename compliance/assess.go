@@ -47,12 +47,12 @@ func (c *caseFile) lastDay() attestation.Date {
 
 // judgeDuty returns the finding of one duty; false for the amount of a wage whose payment is not shown, which has none.
 func (c *caseFile) judgeDuty(d *Duty) (DutyFinding, bool) {
-	if d.Obligation == payInFull && !slices.Contains([]Finding{Fulfilled, AttestedLate, PerformedLate}, c.paid[d.Period]) {
+	if d.Obligation == payInFull && !c.paid[d.Period] {
 		return DutyFinding{}, false
 	}
 	v := c.verdictOf(d)
 	if d.Obligation == payOnDay {
-		c.paid[d.Period] = v.finding
+		c.paid[d.Period] = v.performed()
 	}
 	return c.report(d, v), true
 }

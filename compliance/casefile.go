@@ -23,12 +23,12 @@ type caseFile struct {
 	statements []Statement // in the log and not after asOf, by date
 	retracted  map[string]bool
 	ends       endFacts
-	paid       map[string]Finding // of W-05, by period
+	paid       map[string]bool // periods whose wage is shown to be paid
 }
 
 func openCase(ev *Evidence, asOf time.Time) *caseFile {
 	c := &caseFile{ev: ev, terms: ev.Terms, asOf: asOf, at: ev.AbsentAsOf,
-		slots: make(map[slotKey]*slot, len(ev.Ladders)), retracted: map[string]bool{}, paid: map[string]Finding{}}
+		slots: make(map[slotKey]*slot, len(ev.Ladders)), retracted: map[string]bool{}, paid: map[string]bool{}}
 	if c.at.After(asOf) {
 		c.at = asOf // what is absent later was absent then
 	}

@@ -20,7 +20,7 @@ func (c *caseFile) judgeDated(d *Duty, r dated) verdict {
 
 func (c *caseFile) datedWith(d *Duty, r dated, stood int) verdict {
 	received, copied := c.received(d, r.office)
-	now, some := r.read(live(r.own))
+	_, some := r.read(live(r.own))
 	switch {
 	case withdrawn(r.own, stood):
 		return verdict{}.with(Contradicted, CodeWithdraws, Fail, "a record was withdrawn after grace")
@@ -37,30 +37,32 @@ func (c *caseFile) datedWith(d *Duty, r dated, stood int) verdict {
 	case !some:
 		return c.missing(d)
 	}
-	if s, ok := c.find(d, now, r.denials...); ok {
-		return r.leaning(verdict{}).with(Contradicted, CodeWorkerDisputes, Fail, "the worker stated on %s that the record is wrong", s.Claims.Date)
-	}
-	return c.acceptedBy(d, c.datedByOwn(d, r, stood, now))
+	return c.acceptedBy(d, c.datedByOwn(d, r, stood))
 }
 
-// datedByOwn judges the duty holder's word as it stood at due + grace, and lets later records only make it worse.
-func (c *caseFile) datedByOwn(d *Duty, r dated, stood int, now attestation.Date) verdict {
-	after := c.ownDay(d, r, now)
-	then, some := r.read(live(r.own[:stood]))
-	if some {
-		before := c.ownDay(d, r, then)
-		if worse(before.finding, after.finding) == before.finding {
-			return before
+// datedByOwn judges the duty holder's word as it stood at due + grace, and lets each later record only make it worse.
+func (c *caseFile) datedByOwn(d *Duty, r dated, stood int) (v verdict) {
+	_, known := r.read(live(r.own[:stood]))
+	for n, first := stood, true; n <= len(r.own); n++ {
+		done, some := r.read(live(r.own[:n]))
+		if !some {
+			continue
 		}
-		return after
+		next := c.ownDay(d, r, done)
+		if !known && next.finding == Fulfilled {
+			next = r.leaning(c.recordedLate(d, r.own))
+		}
+		if first || worse(v.finding, next.finding) != v.finding {
+			v, first = next, false
+		}
 	}
-	if after.finding == Fulfilled {
-		return r.leaning(c.recordedLate(d, r.own))
-	}
-	return after
+	return v
 }
 
 func (c *caseFile) ownDay(d *Duty, r dated, done attestation.Date) verdict {
+	if s, ok := c.find(d, done, r.denials...); ok {
+		return r.leaning(verdict{}).with(Contradicted, CodeWorkerDisputes, Fail, "the worker stated on %s that the record is wrong", s.Claims.Date)
+	}
 	v := timed(d, done)
 	if v.finding == PerformedLate && r.office != nil && !r.office.opened {
 		return v.with(Undisclosed, CodeSlotNotOpened, CannotTell, "%s %s was not opened: it may show another day", r.office.stream, r.office.period)

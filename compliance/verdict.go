@@ -30,6 +30,11 @@ func (v verdict) with(f Finding, code string, r Result, format string, args ...a
 	return v
 }
 
+// performed reports whether the records show that the duty was performed, in time or late.
+func (v *verdict) performed() bool {
+	return v.finding == Fulfilled || v.finding == PerformedLate || v.finding == AttestedLate
+}
+
 // precedence says which finding stands when several apply.
 var precedence = [...]Finding{Unknown, Contradicted, Absent, Short, PerformedLate, AttestedLate, Remedied, Undisclosed, Pending, Fulfilled, Excused, NotDue}
 

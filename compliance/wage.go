@@ -119,7 +119,7 @@ func (c *caseFile) judgePayDay(d *Duty) verdict {
 }
 
 func (c *caseFile) payDayWith(d *Duty, w wages, stood int) verdict {
-	then, now := w.paid(live(w.own.rungs[:stood]), d.Due), w.paid(live(w.own.rungs), d.Due)
+	now := w.paid(live(w.own.rungs), d.Due)
 	switch takenBack := lateWithdrawal(w.bank.rungs, c.limit(d)); {
 	case withdrawn(w.own.rungs, stood) || takenBack == Fail:
 		return verdict{}.with(Contradicted, CodeWithdraws, Fail, "a record was withdrawn after grace")
@@ -129,13 +129,8 @@ func (c *caseFile) payDayWith(d *Duty, w wages, stood int) verdict {
 		return verdict{}.with(Unknown, CodeCorroborationTie, CannotTell, "only a record that is not independent of the employer shows a payment")
 	case !now.some:
 		return c.unpaid(d)
-	case len(w.credits) == 0:
-		if s, ok := c.find(d, now.date, attestation.StatementUnpaid, attestation.StatementContradiction); ok {
-			v := verdict{leans: []*slot{w.bank}}
-			return v.with(Contradicted, CodeUnpaidStatement, Fail, "the worker stated on %s that the wage was not paid, and no bank record shows it", s.Claims.Date)
-		}
 	}
-	return c.corroboratePay(d, w, c.payDayByRecords(d, w, then, now))
+	return c.corroboratePay(d, w, c.payDayByRecords(d, w, stood))
 }
 
 // unpaid is the verdict where no record shows a payment. The worker's own statement agrees with it.
@@ -148,26 +143,35 @@ func (c *caseFile) unpaid(d *Duty) verdict {
 	return v
 }
 
-// payDayByRecords judges the records as they stood at due + grace, and lets later ones only make it worse.
-func (c *caseFile) payDayByRecords(d *Duty, w wages, then, now payment) verdict {
-	after := c.payDayOf(d, w, now)
-	if !then.some {
-		if after.finding == Fulfilled {
-			late := c.recordedLate(d, w.own.rungs)
-			late.leans = []*slot{w.bank}
-			return late
+// payDayByRecords judges the records as they stood at due + grace, and lets each later one only make it worse. One that completes a part
+// payment on a later day makes of a shortfall a late payment.
+func (c *caseFile) payDayByRecords(d *Duty, w wages, stood int) (v verdict) {
+	known := w.paid(live(w.own.rungs[:stood]), d.Due).some
+	for n, first := stood, true; n <= len(w.own.rungs); n++ {
+		p := w.paid(live(w.own.rungs[:n]), d.Due)
+		if !p.some {
+			continue
 		}
-		return after
+		next := c.payDayOf(d, w, p)
+		if !known && next.finding == Fulfilled {
+			next = c.recordedLate(d, w.own.rungs)
+			next.leans = []*slot{w.bank}
+		}
+		paidSince := v.finding == Short && next.finding == PerformedLate
+		if first || paidSince || worse(v.finding, next.finding) != v.finding {
+			v, first = next, false
+		}
 	}
-	before := c.payDayOf(d, w, then)
-	paidSince := before.finding == Short && after.finding == PerformedLate
-	if paidSince || worse(before.finding, after.finding) != before.finding {
-		return after
-	}
-	return before
+	return v
 }
 
 func (c *caseFile) payDayOf(d *Duty, w wages, p payment) verdict {
+	if len(w.credits) == 0 {
+		if s, ok := c.find(d, p.date, attestation.StatementUnpaid, attestation.StatementContradiction); ok {
+			v := verdict{leans: []*slot{w.bank}}
+			return v.with(Contradicted, CodeUnpaidStatement, Fail, "the worker stated on %s that the wage was not paid, and no bank record shows it", s.Claims.Date)
+		}
+	}
 	switch {
 	case p.unclear:
 		return verdict{}.with(Undisclosed, CodeClaimWithheld, CannotTell, "which payment completed the wage depends on amounts that were not disclosed")
@@ -184,7 +188,7 @@ func (c *caseFile) payDayOf(d *Duty, w wages, p payment) verdict {
 }
 
 func (c *caseFile) corroboratePay(d *Duty, w wages, v verdict) verdict {
-	if v.finding != Fulfilled && v.finding != PerformedLate && v.finding != AttestedLate {
+	if !v.performed() {
 		return v
 	}
 	if len(w.credits) > 0 {
@@ -196,8 +200,11 @@ func (c *caseFile) corroboratePay(d *Duty, w wages, v verdict) verdict {
 	return c.acceptedBy(d, v)
 }
 
-// acceptedBy adds the worker to those who agree.
+// acceptedBy adds the worker to those who agree that the duty was performed.
 func (c *caseFile) acceptedBy(d *Duty, v verdict) verdict {
+	if !v.performed() {
+		return v
+	}
 	if s, ok := c.find(d, attestation.Date{}, attestation.StatementAccept); ok {
 		v.by = append(v.by, attestation.Worker)
 		v.check(CodeWorkerAccepted, Pass, "accepted on %s", s.Claims.Date)
@@ -211,21 +218,37 @@ func (c *caseFile) judgeFullPay(d *Duty) verdict {
 	return c.overSplits(d, w.own.rungs, func(stood int) verdict { return c.fullPayWith(d, w, stood) })
 }
 
+// fullPayWith judges the amounts as they stood at due + grace, and lets each later record only make it worse. What the employer does not
+// call the whole wage is not compared, unless it never says more.
 func (c *caseFile) fullPayWith(d *Duty, w wages, stood int) verdict {
-	now := c.compare(d, w, content(live(w.own.rungs)))
-	then := content(live(w.own.rungs[:stood]))
-	switch {
-	case len(then) > 0:
-		before := c.compare(d, w, then)
-		if worse(before.finding, now.finding) == before.finding {
-			return before
-		}
-	case now.finding == Fulfilled && len(w.credits) == 0:
+	v := c.compare(d, w, content(live(w.own.rungs)))
+	known := len(wholeAt(w.own.rungs[:stood])) > 0
+	if !known && v.finding == Fulfilled && len(w.credits) == 0 {
 		late := c.recordedLate(d, w.own.rungs)
-		late.leans, late.by = []*slot{w.bank}, now.by
-		return late
+		late.leans, late.by = []*slot{w.bank}, v.by
+		v = late
 	}
-	return now
+	for n := stood; n < len(w.own.rungs); n++ {
+		said := wholeAt(w.own.rungs[:n])
+		if len(said) == 0 {
+			continue
+		}
+		if before := c.compare(d, w, said); worse(before.finding, v.finding) == before.finding {
+			v = before
+		}
+	}
+	return v
+}
+
+// wholeAt returns what the employer called the whole wage with these rungs.
+func wholeAt(rungs []rung) []*attestation.WagePayment {
+	said := content(live(rungs))
+	for _, v := range said {
+		if v.DeclaredInFull || v.Kind == attestation.WageZero {
+			return said
+		}
+	}
+	return nil
 }
 
 // compare sets what the employer says was paid against what the bank credited.
