@@ -133,6 +133,13 @@ func (g *gate) admit(p *pass, enqueue func() error) error {
 	return nil
 }
 
+// forget lets a submission that got no receipt come again as it is. That its records may be in the log does no harm: they are found there.
+func (g *gate) forget(p *pass) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.seen, p.jti)
+}
+
 // bucket returns an entity's bucket and how long it takes until n records fit. g.mu is held.
 func (g *gate) bucket(entity string, n int) (*bucket, time.Duration) {
 	full := float64(g.limits.EntityPerMinute)

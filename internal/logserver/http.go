@@ -156,6 +156,7 @@ func (s *Server) serveSubmit(slots chan struct{}) http.HandlerFunc {
 		}
 		checkpoint, err := j.wait(r.Context())
 		if err != nil {
+			s.gate.forget(j.pass)
 			s.fail(w, r, err)
 			return
 		}

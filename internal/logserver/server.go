@@ -77,7 +77,7 @@ type Limits struct {
 
 // ErrNotPublished is returned when entries are in the log but too few witnesses have signed a checkpoint over them. They stay in the log;
 // the next checkpoint that finds a quorum covers them.
-var ErrNotPublished = errors.New("logged, but too few witnesses signed the checkpoint: no receipt yet; send the same again later")
+var ErrNotPublished = errors.New("logged, but too few witnesses signed the checkpoint: no receipt yet; send the records again later")
 
 // ErrStopped is returned by calls to a server that is closing.
 var ErrStopped = errors.New("the registry is shutting down; try again later")

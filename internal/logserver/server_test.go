@@ -157,7 +157,10 @@ func TestWitnessesDown(t *testing.T) {
 	}
 
 	r.witnesses[0].down(false)
-	resp := r.submit(lost) // a new submission of the same record
+	resp, err := r.client.Submit(t.Context(), req) // the same request, which never got its receipt
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got := resp.Results[0].Status; got != registry.StatusAlready {
 		t.Errorf("after the quorum is back: got %q, want already: it was logged", got)
 	}
