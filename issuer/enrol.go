@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"akashi/attestation"
@@ -50,10 +51,21 @@ func (e *Enrolment) fills(o *org, stream attestation.Stream) bool {
 }
 
 var (
-	// ErrUntrustedEngagement is returned when the engagement's issuer is not accredited for engagements.
-	ErrUntrustedEngagement = errors.New("the engagement's issuer is not on the trust list for engagements: ask the worker who gave it")
+	// ErrUntrustedEngagement is returned when the engagement's issuer is not accredited for it.
+	ErrUntrustedEngagement = errors.New("the engagement's issuer is not on the trust list for engagements of this employer: ask the worker who gave it")
 	// ErrNothingDisclosed is returned when a presentation opens no slot that the organization fills.
 	ErrNothingDisclosed = errors.New("the presentation opens none of this organization's slots: ask the worker to show the engagement with `--show slots.<stream>`")
+
+	errReference = errors.New("the reference is in use for another engagement: choose another reference")
+)
+
+const (
+	// EnrolNonce is the nonce of a presentation made for enrolment. It is the same for all: such a presentation is a file that the
+	// worker hands over once, it grants nothing but what it discloses, and only to its audience.
+	EnrolNonce = "enrol"
+
+	maxEnrolAge  = 31 * 24 * time.Hour // of such a presentation
+	maxReference = 200                 // bytes
 )
 
 // Enrol takes a worker's presentation file of an engagement, made for this organization's issuer identifier, under the organization's own
@@ -63,58 +75,82 @@ func (i *Issuer) Enrol(ctx context.Context, orgID, reference string, presentatio
 	if err != nil {
 		return nil, err
 	}
-	v, err := i.verifyEngagement(presentation, o.Issuer, list)
+	e, err := i.checkEnrolment(o, normalise(reference), presentation, list)
 	if err != nil {
 		return nil, err
 	}
-	e, err := i.enrolment(o, reference, v)
-	if err != nil {
-		return nil, err
-	}
-	return e, i.Store.Update(ctx, func(tx store.Tx) error { return saveEnrolment(tx, o.ID, e) })
+	return e, i.Store.Update(ctx, func(tx store.Tx) error { return e.save(tx, o.ID) })
 }
 
-// EnrolNonce is the nonce of a presentation made for enrolment. It is the same for all: such a presentation is a file that the worker
-// hands over once, it grants nothing but what it discloses, and only to its audience.
-const EnrolNonce = "enrol"
-
-// verifyEngagement checks a presentation of an engagement made for audience within the last month.
-func (i *Issuer) verifyEngagement(presentation []byte, audience string, list *trustlist.List) (*sdjwt.Verified, error) {
-	p, err := evidence.ParsePresentation(presentation)
+// checkEnrolment verifies a presentation of an engagement and takes from it what the organization needs.
+func (i *Issuer) checkEnrolment(o *org, reference string, presentation []byte, list *trustlist.List) (*Enrolment, error) {
+	if reference == "" || len(reference) > maxReference {
+		return nil, fmt.Errorf("a reference has 1 to %d bytes", maxReference)
+	}
+	if list == nil {
+		return nil, ErrNoTrustList
+	}
+	v, entity, err := i.verifyEngagement(presentation, o.Issuer, list)
 	if err != nil {
 		return nil, err
 	}
-	u, err := sdjwt.Parse(p.Engagement)
-	if err != nil {
-		return nil, fmt.Errorf("reading the presentation: %w", err)
-	}
-	now := i.Now()
-	entity, key, err := list.EntityForHeader(u.Header(), now)
-	if err != nil {
-		return nil, errors.Join(ErrUntrustedEngagement, err)
-	}
-	if err := entity.MayAttest(attestation.TypeEngagement, attestation.AcceptingOrganization, attestation.DateOf(now)); err != nil {
-		return nil, errors.Join(ErrUntrustedEngagement, err)
-	}
-	return u.Verify(key, sdjwt.Expect{
-		Algs:       []keys.Alg{keys.ES256, keys.EdDSA},
-		VCT:        []string{attestation.TypeEngagement.VCT()},
-		Now:        now,
-		KeyBinding: &sdjwt.ExpectKeyBinding{Audience: audience, Nonce: EnrolNonce, Now: now, MaxAge: 31 * 24 * time.Hour, Ahead: time.Minute},
-	})
-}
-
-// enrolment takes from a verified engagement what the organization needs.
-func (i *Issuer) enrolment(o *org, reference string, v *sdjwt.Verified) (*Enrolment, error) {
 	claims, err := attestation.Decode(attestation.TypeEngagement.VCT(), v.Claims)
 	if err != nil {
 		return nil, err
 	}
 	terms := claims.(*attestation.Engagement)
+	if err := mayIssue(entity, terms, attestation.DateOf(i.Now())); err != nil {
+		return nil, errors.Join(ErrUntrustedEngagement, err)
+	}
+	return i.enrolment(o, reference, v, terms)
+}
+
+// verifyEngagement checks the signatures on a presentation of an engagement, which must be made for the audience.
+func (i *Issuer) verifyEngagement(presentation []byte, audience string, list *trustlist.List) (*sdjwt.Verified, *trustlist.Entity, error) {
+	p, err := evidence.ParsePresentation(presentation)
+	if err != nil {
+		return nil, nil, err
+	}
+	u, err := sdjwt.Parse(p.Engagement)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the presentation: %w", err)
+	}
+	now := i.Now()
+	entity, key, err := list.EntityForHeader(u.Header(), now)
+	if err != nil {
+		return nil, nil, errors.Join(ErrUntrustedEngagement, err)
+	}
+	v, err := u.Verify(key, sdjwt.Expect{
+		Algs:       []keys.Alg{keys.ES256, keys.EdDSA},
+		VCT:        []string{attestation.TypeEngagement.VCT()},
+		Now:        now,
+		KeyBinding: &sdjwt.ExpectKeyBinding{Audience: audience, Nonce: EnrolNonce, Now: now, MaxAge: maxEnrolAge, Ahead: time.Minute},
+	})
+	if err == nil && v.Claims["iss"] != entity.Issuer {
+		err = fmt.Errorf("%w: iss is not the issuer that the list gives for the key", ErrUntrustedEngagement)
+	}
+	return v, entity, err
+}
+
+// mayIssue checks that the entity may issue this engagement: as the employer or the support organization that it names, or as an authority.
+func mayIssue(entity *trustlist.Entity, e *attestation.Engagement, day attestation.Date) error {
+	role := attestation.Authority
+	switch {
+	case entity.ID == e.Employer.ID:
+		role = attestation.AcceptingOrganization
+	case e.Support != nil && entity.ID == e.Support.ID:
+		role = attestation.SupportOrganization
+	}
+	return entity.MayAttest(attestation.TypeEngagement, role, day)
+}
+
+// enrolment takes from a verified engagement what the organization needs.
+func (i *Issuer) enrolment(o *org, reference string, v *sdjwt.Verified, terms *attestation.Engagement) (*Enrolment, error) {
 	if terms.Registry != i.Origin {
 		return nil, fmt.Errorf("the engagement is logged at another registry than %s", i.Origin)
 	}
 	e := &Enrolment{Reference: reference, Engagement: v.ID, Holder: v.Holder.JWK(), Terms: *terms}
+	var err error
 	if e.Secrets, err = openedSecrets(terms, func(s attestation.Stream) bool { return e.fills(o, s) }); err != nil {
 		return nil, err
 	}
@@ -122,14 +158,21 @@ func (i *Issuer) enrolment(o *org, reference string, v *sdjwt.Verified) (*Enrolm
 		return nil, ErrNothingDisclosed
 	}
 	if terms.DeliveryProof != nil {
-		delivery, err := registry.CheckDeliveryProof(*terms.DeliveryProof, v.Holder, i.Origin)
-		if err != nil {
-			return nil, fmt.Errorf("the worker's delivery key: %w", err)
+		if e.Delivery, err = deliveryOf(*terms.DeliveryProof, v.Holder, i.Origin); err != nil {
+			return nil, err
 		}
-		e.Delivery = delivery.JWK()
 	}
 	e.Terms.Slots, e.Terms.DeliveryProof, e.Terms.WorkerIdentity = nil, nil, nil
 	return e, nil
+}
+
+// deliveryOf returns the delivery key (JWK) of a proof that the holder signed.
+func deliveryOf(proof string, holder keys.Public, origin string) (json.RawMessage, error) {
+	delivery, err := registry.CheckDeliveryProof(proof, holder, origin)
+	if err != nil {
+		return nil, fmt.Errorf("the worker's delivery key: %w", err)
+	}
+	return delivery.JWK(), nil
 }
 
 // openedSecrets returns the disclosed period secrets of the streams that want picks.
@@ -157,35 +200,46 @@ func openedSecrets(e *attestation.Engagement, want func(attestation.Stream) bool
 	return out, nil
 }
 
-// saveEnrolment stores e, joined with the slots that an earlier presentation of the same engagement opened.
-func saveEnrolment(tx store.Tx, orgID string, e *Enrolment) error {
-	var old Enrolment
-	switch err := getJSON(tx, enrolKey(orgID, e.Reference), &old); {
+// earlier returns what is stored under the reference, nil when there is nothing. Another engagement there is an error.
+func (e *Enrolment) earlier(tx store.Tx, orgID string) (*Enrolment, error) {
+	old := new(Enrolment)
+	switch err := getJSON(tx, enrolKey(orgID, e.Reference), old); {
 	case errors.Is(err, store.ErrNotFound):
+		return nil, nil
 	case err != nil:
-		return err
+		return nil, err
 	case old.Engagement != e.Engagement:
-		return fmt.Errorf("reference %q is in use for another engagement: choose another reference", e.Reference)
-	default:
-		for stream, periods := range old.Secrets {
-			if e.Secrets[stream] == nil {
-				e.Secrets[stream] = map[attestation.Period]registry.Secret{}
-			}
-			for p, s := range periods {
-				e.Secrets[stream][p] = s
-			}
-		}
+		return nil, errReference
+	}
+	return old, nil
+}
+
+// save stores e, joined with what an earlier presentation of the same engagement showed and this one does not.
+func (e *Enrolment) save(tx store.Tx, orgID string) error {
+	old, err := e.earlier(tx, orgID)
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		e.join(old)
 	}
 	if err := setJSON(tx, enrolKey(orgID, e.Reference), e); err != nil {
 		return err
 	}
-	return setJSON(tx, engagementKey(orgID, e.Engagement), e.Reference)
+	return tx.Set(engagementKey(orgID, e.Engagement), []byte(e.Reference))
 }
 
-// deliveryKey returns the key that box B is sealed for; zero when the worker gave none.
-func (e *Enrolment) deliveryKey() (keys.Public, error) {
-	if len(e.Delivery) == 0 {
-		return keys.Public{}, nil
+func (e *Enrolment) join(old *Enrolment) {
+	for stream, periods := range old.Secrets {
+		if e.Secrets[stream] == nil {
+			e.Secrets[stream] = map[attestation.Period]registry.Secret{}
+		}
+		maps.Copy(e.Secrets[stream], periods)
 	}
-	return keys.ParsePublic(e.Delivery)
+	if len(e.Delivery) == 0 {
+		e.Delivery = old.Delivery
+	}
+	if e.Terms.Terms == nil {
+		e.Terms.Terms = old.Terms.Terms
+	}
 }

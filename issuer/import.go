@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 
 	"akashi/attestation"
 	"akashi/internal/store"
-	"akashi/registry"
 	"akashi/registry/trustlist"
 )
 
@@ -22,10 +22,10 @@ type File struct {
 
 // Options of an import.
 type Options struct {
-	DryRun    bool // show, sign nothing
-	GoodRows  bool // issue the good rows although others have errors; else one error stops the file
-	Supersede bool // a row that differs from what was attested before replaces it as a further rung
-	List      *trustlist.List
+	DryRun    bool            // show; sign nothing, store nothing
+	GoodRows  bool            // issue the good rows although others have errors; else one error stops the file
+	Supersede bool            // a row that differs from what was attested last about the same thing replaces it, as a further rung
+	List      *trustlist.List // for enrolments: who may issue engagements
 }
 
 // Report says what an import did, or would do.
@@ -59,16 +59,17 @@ type RowResult struct {
 
 // What became of a row.
 const (
-	StatusReady   = "ready"   // dry run: would be issued
-	StatusLogged  = "logged"  // signed, stored, and in the registry with a receipt
-	StatusStored  = "stored"  // signed and stored; the registry gave no receipt yet, it is sent again by itself
-	StatusAlready = "already" // was issued before, nothing was done
-	StatusEnrol   = "enrolled"
+	StatusReady   = "ready"    // dry run, or stopped by the errors of other rows: would be issued
+	StatusLogged  = "logged"   // signed, stored, and in the registry with a receipt
+	StatusStored  = "stored"   // signed and stored; the registry gave no receipt yet, it is sent again by itself
+	StatusAlready = "already"  // was issued and logged before, nothing was done
+	StatusNoRoom  = "no-room"  // signed and stored, and cannot be logged: others have filled the period's slots
+	StatusEnrol   = "enrolled" // of an enrolment
 )
 
 // OK reports whether every row is where it should be.
 func (r *Report) OK() bool {
-	return len(r.Errors) == 0 && !slices.ContainsFunc(r.Rows, func(row RowResult) bool { return row.Status == StatusStored })
+	return len(r.Errors) == 0 && r.Count(StatusStored) == 0 && r.Count(StatusNoRoom) == 0
 }
 
 // Count returns the number of rows with the status.
@@ -81,36 +82,46 @@ func (r *Report) Count(status string) (n int) {
 	return n
 }
 
-// draft is a row on its way to being an attestation.
-type draft struct {
-	row       int
-	reference string
-	typ       attestation.Type
-	payload   map[string]any // claims without iss, iat, vct, cnf
-	stream    attestation.Stream
-	period    attestation.Period
-	identity  string // what it speaks of, so that a second one that differs is a correction; "" when it cannot be one
-	enrolment *Enrolment
-	digest    registry.Hash
-
-	result *RowResult
-	record *record
+// take adds what a parser found.
+func (r *Report) take(enc Encoding, ignored []string, notes []Note, errs []RowError) {
+	r.Encoding = enc
+	r.Ignored = append(r.Ignored, ignored...)
+	r.Notes = append(r.Notes, notes...)
+	r.Errors = append(r.Errors, errs...)
 }
 
-// ErrType is returned for a type that the organization's role cannot attest or that has no file form.
-var ErrType = errors.New("this organization does not import that type")
+func (r *Report) refuse(row int, column, value, problem, remedy string) {
+	r.Errors = append(r.Errors, RowError{File: r.File, Row: row, Column: column, Value: value, Problem: problem, Remedy: remedy})
+}
+
+func (r *Report) note(row int, text string) {
+	r.Notes = append(r.Notes, Note{File: r.File, Row: row, Text: text})
+}
+
+// stopped reports whether nothing may be stored.
+func (r *Report) stopped(opt Options) bool {
+	return opt.DryRun || len(r.Errors) > 0 && !opt.GoodRows
+}
+
+var (
+	// ErrType is returned for a type that the organization's role cannot attest or that has no file form.
+	ErrType = errors.New("this organization does not import that type")
+	// ErrNoTrustList is returned for enrolments without a trust list.
+	ErrNoTrustList = errors.New("enrolments need the trust list, which says who may issue engagements")
+)
 
 // TypeEnrolment is the pseudo type of a file that says which worker's presentation belongs to which reference.
 const TypeEnrolment attestation.Type = "enrolment"
 
-// Import reads a file and issues one attestation a row. A nil error with errors in the report means that the file was read and rows were
-// refused; nothing is half done: rows that are issued are stored whole before the registry hears of them.
+// Import reads a file and issues one attestation a row. A nil error with errors in the report means that the file was read and rows
+// were refused. Nothing is half done: all rows that are issued are stored before the registry hears of the first, and a row issued
+// before is recognised by what it says.
 func (i *Issuer) Import(ctx context.Context, orgID string, typ attestation.Type, f File, opt Options) (*Report, error) {
-	defer i.ladders.lock(orgID)()
 	o, err := i.org(ctx, orgID)
 	if err != nil {
 		return nil, err
 	}
+	defer i.imports.lock(o.ID)()
 	report := &Report{Organization: o.ID, Type: string(typ), File: f.Name, DryRun: opt.DryRun, Ignored: []string{}, Notes: []Note{}, Errors: []RowError{}, Rows: []RowResult{}}
 	if typ == TypeEnrolment {
 		return report, i.importEnrolments(ctx, o, f, opt, report)
@@ -122,192 +133,65 @@ func (i *Issuer) Import(ctx context.Context, orgID string, typ attestation.Type,
 	if drafts, err = i.place(ctx, o, drafts, opt, report); err != nil {
 		return nil, err
 	}
-	report.Rows = make([]RowResult, len(drafts))
-	for n, d := range drafts {
-		report.Rows[n] = d.asResult()
-		d.result = &report.Rows[n]
+	slices.SortStableFunc(report.Errors, func(a, b RowError) int { return cmp.Compare(a.Row, b.Row) })
+	if !report.stopped(opt) {
+		err = i.issue(ctx, o, drafts)
 	}
-	if opt.DryRun || len(report.Errors) > 0 && !opt.GoodRows {
-		return report, nil
+	for _, d := range drafts {
+		report.Rows = append(report.Rows, d.result())
 	}
-	return report, i.issue(ctx, o, slices.DeleteFunc(drafts, func(d *draft) bool { return d.result.Status == StatusAlready }))
+	return report, err
 }
 
-func (d *draft) asResult() RowResult {
-	r := RowResult{Row: d.row, Status: StatusReady, Reference: d.reference, Stream: d.stream, Period: d.period}
-	r.Engagement = d.enrolment.Engagement
-	r.Supersedes, _ = d.payload["supersedes"].(string)
-	if d.record != nil {
-		r.J, r.ID = d.record.J, d.record.ID
-		if d.record.Logged {
-			r.Index = &d.record.Index
-		}
-		if r.ID != "" {
-			r.Status, r.Supersedes = StatusAlready, ""
-			d.result = &r
-			d.settleEngagement()
-		}
-	}
-	return r
-}
-
-// place finds each draft's slot: the same content again is the record made before; other content about the same thing is a correction,
-// which must be asked for; else the next rung of the period.
-func (i *Issuer) place(ctx context.Context, o *org, drafts []*draft, opt Options, report *Report) ([]*draft, error) {
-	p := placer{o: o, opt: opt, report: report, next: map[string]int{}, digests: map[registry.Hash]int{}}
-	err := i.Store.View(ctx, func(tx store.Tx) error {
-		drafts = slices.DeleteFunc(drafts, func(d *draft) bool {
-			ok, err := p.place(tx, d)
-			p.err = errors.Join(p.err, err)
-			return !ok
-		})
-		return p.err
-	})
-	return drafts, err
-}
-
-type placer struct {
-	o       *org
-	opt     Options
-	report  *Report
-	next    map[string]int // by engagement, stream and period: the next free rung
-	digests map[registry.Hash]int
-	err     error
-}
-
-func (p *placer) refuse(d *draft, column, problem, remedy string) (bool, error) {
-	p.report.Errors = append(p.report.Errors, RowError{File: p.report.File, Row: d.row, Column: column, Value: d.reference, Problem: problem, Remedy: remedy})
-	return false, nil
-}
-
-func (p *placer) place(tx store.Tx, d *draft) (ok bool, err error) {
-	engagement := d.enrolment.Engagement
-	if d.typ == attestation.TypeEngagement {
-		engagement = d.enrolment.Terms.ContractHash
-	} else {
-		if _, ok := d.enrolment.Secrets[d.stream][d.period]; !ok {
-			return p.refuse(d, "", fmt.Sprintf("slot %s %s is not open to this organization", d.stream, d.period),
-				"check the dates; if they are right, the period is outside the contract, or the worker has not shown it: enrol again")
-		}
-		d.payload["engagement"] = engagement
-	}
-	if d.digest, err = contentDigest(engagement, d.stream, d.payload); err != nil {
-		return false, err
-	}
-	if earlier, twice := p.digests[d.digest]; twice {
-		return p.refuse(d, "", fmt.Sprintf("the same as row %d", earlier), "delete one of them")
-	}
-	p.digests[d.digest] = d.row
-	if slot, err := tx.Get(doneKey(p.o.ID, d.digest)); err == nil {
-		d.record, err = loadRecord(tx, slot)
-		return err == nil, err
-	} else if !errors.Is(err, store.ErrNotFound) {
-		return false, err
-	}
-	if last, err := p.lastOf(tx, d, engagement); err != nil {
-		return false, err
-	} else if last != nil {
-		if d.typ == attestation.TypeEngagement {
-			return p.refuse(d, "", "an engagement with other terms was issued for this contract document", "use the hash of the new contract document")
-		}
-		if !p.opt.Supersede {
-			return p.refuse(d, "", fmt.Sprintf("%s was attested before with other values", d.identity), "if this row corrects it, import again with --supersede; the earlier one stays visible as replaced")
-		}
-		d.payload["supersedes"] = last.ID
-	}
-	return p.rung(tx, d, engagement)
-}
-
-// lastOf returns the latest record about the same thing, or nil.
-func (p *placer) lastOf(tx store.Tx, d *draft, engagement string) (*record, error) {
-	if d.identity == "" {
-		return nil, nil
-	}
-	slot, err := tx.Get(identityKey(p.o.ID, engagement, d.identity))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return loadRecord(tx, slot)
-}
-
-// rung gives d the next free rung of its ladder.
-func (p *placer) rung(tx store.Tx, d *draft, engagement string) (bool, error) {
-	ladder := string(slotKey(p.o.ID, engagement, d.stream, d.period, 0))
-	j, ok := p.next[ladder]
-	if !ok && d.typ != attestation.TypeEngagement {
-		var err error
-		if j, err = rungs(tx, p.o.ID, engagement, d.stream, d.period); err != nil {
-			return false, err
-		}
-	}
-	if j >= maxRung {
-		return p.refuse(d, "", fmt.Sprintf("the period has %d records, which is all it can hold", j), "check whether rows were imported by mistake; ask the registry's operator")
-	}
-	p.next[ladder] = j + 1
-	d.record = &record{Type: d.typ, Engagement: engagement, Digest: d.digest, Identity: d.identity, Stream: d.stream, Period: d.period, J: j}
-	return true, nil
-}
-
-// rungs counts the records that the organization has in a ladder, or returns the first free rung after them.
-func rungs(tx store.Tx, orgID, engagement string, stream attestation.Stream, period attestation.Period) (next int, err error) {
-	prefix := slotKey(orgID, engagement, stream, period, 0)
-	err = tx.Scan(prefix[:len(prefix)-2], func(key, _ []byte) error {
-		var j int
-		if _, err := fmt.Sscanf(string(key[len(prefix)-2:]), "%d", &j); err != nil {
-			return err
-		}
-		next = j + 1
-		return nil
-	})
-	return next, err
-}
-
+// importEnrolments takes up the presentation that each row names.
 func (i *Issuer) importEnrolments(ctx context.Context, o *org, f File, opt Options, report *Report) error {
+	if opt.List == nil {
+		return ErrNoTrustList
+	}
+	if f.Open == nil {
+		return errors.New("enrolments need the presentation files that the sheet names")
+	}
 	sheet := ParseEnrolments(f.Name, f.Data)
 	report.take(sheet.Encoding, sheet.Ignored, sheet.Notes, sheet.Errors)
 	var found []*Enrolment
+	seen := map[string]string{} // reference to engagement
 	for _, row := range sheet.Rows {
-		fail := func(problem string) {
-			report.Errors = append(report.Errors, RowError{File: f.Name, Row: row.Row, Column: "presentation", Value: row.Claims.Presentation, Problem: problem, Remedy: "ask the worker for a new presentation to " + o.Issuer})
+		e, err := i.openEnrolment(ctx, o, row, f, opt.List)
+		if err == nil && seen[row.Reference] != "" && seen[row.Reference] != e.Engagement {
+			err = errReference
 		}
-		data, err := f.Open(row.Claims.Presentation)
 		if err != nil {
-			fail("the file cannot be read: " + err.Error())
+			report.refuse(row.Row, "presentation", row.Claims.Presentation, err.Error(), "ask the worker for a new presentation to "+o.Issuer)
 			continue
 		}
-		v, err := i.verifyEngagement(data, o.Issuer, opt.List)
-		if err != nil {
-			fail(err.Error())
-			continue
-		}
-		e, err := i.enrolment(o, row.Reference, v)
-		if err != nil {
-			fail(err.Error())
-			continue
-		}
+		seen[row.Reference] = e.Engagement
 		found = append(found, e)
 		report.Rows = append(report.Rows, RowResult{Row: row.Row, Status: StatusReady, Reference: row.Reference, Engagement: e.Engagement})
 	}
-	if opt.DryRun || len(report.Errors) > 0 && !opt.GoodRows {
+	if report.stopped(opt) {
 		return nil
 	}
-	return i.Store.Update(ctx, func(tx store.Tx) error {
-		for n, e := range found {
-			if err := saveEnrolment(tx, o.ID, e); err != nil {
-				return err
-			}
-			report.Rows[n].Status = StatusEnrol
+	for n, e := range found {
+		if err := i.Store.Update(ctx, func(tx store.Tx) error { return e.save(tx, o.ID) }); err != nil {
+			return fmt.Errorf("row %d: %w", report.Rows[n].Row, err)
 		}
-		return nil
-	})
+		report.Rows[n].Status = StatusEnrol
+	}
+	return nil
 }
 
-func (r *Report) take(enc Encoding, ignored []string, notes []Note, errs []RowError) {
-	r.Encoding = enc
-	r.Ignored = append(r.Ignored, ignored...)
-	r.Notes = append(r.Notes, notes...)
-	r.Errors = append(r.Errors, errs...)
+// openEnrolment reads and checks one row's presentation, and that the reference is free for it.
+func (i *Issuer) openEnrolment(ctx context.Context, o *org, row Row[EnrolmentRow], f File, list *trustlist.List) (*Enrolment, error) {
+	data, err := f.Open(row.Claims.Presentation)
+	if err != nil {
+		return nil, fmt.Errorf("the file cannot be read: %w", err)
+	}
+	e, err := i.checkEnrolment(o, row.Reference, data, list)
+	if err != nil {
+		return nil, err
+	}
+	return e, i.Store.View(ctx, func(tx store.Tx) error {
+		_, err := e.earlier(tx, o.ID)
+		return err
+	})
 }

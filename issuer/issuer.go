@@ -2,7 +2,11 @@
 //
 // One [Issuer] serves many organizations, each with its own issuer identifier, signing key and submission key. [Issuer.Import] reads
 // a file, shows or makes one attestation a row, and stores everything that the registry will receive before it receives anything:
-// a killed process resends the same octets ([Issuer.Flush]), and a file imported twice issues nothing twice.
+// a killed process resends the same octets ([Issuer.Flush]), and a file imported twice issues nothing twice. [Issuer.Enrol] takes up a
+// worker's presentation of an engagement, which opens the slots that an organization may fill.
+//
+// The credentials are SD-JWT VCs (draft-ietf-oauth-sd-jwt-vc over RFC 9901), bound to the worker's key; [Issuer.Handler] serves the issuers'
+// metadata. Left out: OpenID4VCI, revocation, and engagements that succeed an earlier one of the same contract.
 package issuer
 
 import (
@@ -14,7 +18,6 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
-	"sort"
 	"strings"
 	"time"
 
@@ -37,14 +40,14 @@ type Config struct {
 	Registry Registry
 	Origin   string           // of the registry's log
 	Now      func() time.Time // nil means time.Now
-	Rand     io.Reader        // nil means crypto/rand
+	Rand     io.Reader        // nil means crypto/rand; read from several goroutines
 	Log      *slog.Logger     // nil discards
 }
 
 // Issuer issues for every organization in its store.
 type Issuer struct {
 	Config
-	ladders keyedMutex // one import at a time for one organization
+	imports keyedMutex // by organization: its records are made and sent by one at a time
 }
 
 // New returns an issuer over cfg.Store.
@@ -141,7 +144,6 @@ func (i *Issuer) Orgs(ctx context.Context) ([]string, error) {
 			return nil
 		})
 	})
-	sort.Strings(ids)
 	return ids, err
 }
 
@@ -160,38 +162,43 @@ func (i *Issuer) org(ctx context.Context, id string) (*org, error) {
 // Path returns the path of an organization's issuer identifier: the id in ASCII, as 19登-999999 must not stand in a URL.
 func Path(id string) string { return "/o/" + url.PathEscape(strings.ReplaceAll(id, "登", "T")) }
 
-// Keys of the store. Everything of one organization begins with its id, so that one scan finds it.
+// Keys of the store. Everything of one organization begins with its id, so that one scan finds it. A slot is <engagement
+// ID>/<stream>/<period>/<rung>; an engagement's own is <contract hash>///<rung>.
 //
-//	org/<id>                                              Org
-//	enrol/<id>/<reference>                                Enrolment
-//	engagement/<id>/<engagement ID>                       reference
-//	done/<id>/<content digest>                            key of the record that says this
-//	identity/<id>/<engagement ID>/<what>                  key of the latest record about this
-//	slot/<id>/<engagement ID>/<stream>/<period>/<jj>      record
-//	octets/slot/...                                       its sealed octets
-//	pending/<id>/<sequence>                               key of the record not yet confirmed by the registry
+//	org/<id>                                  Org
+//	enrol/<id>/<reference>                    Enrolment
+//	engagement/<id>/<engagement ID>           reference
+//	slot/<id>/<slot>                          record
+//	octets/<id>/<slot>                        its octets
+//	pending/<id>/<slot>                       key of a record without a receipt
+//	done/<id>/<content digest>                key of the record that says this
+//	identity/<id>/<engagement ID>/<identity>  key of the latest record about this
 const (
-	prefixOrg        = "org/"
-	prefixEnrol      = "enrol/"
-	prefixEngagement = "engagement/"
-	prefixSlot       = "slot/"
-	prefixDone       = "done/"
-	prefixPending    = "pending/"
+	prefixOrg     = "org/"
+	prefixSlot    = "slot/"
+	prefixPending = "pending/"
 )
 
 func orgKey(id string) []byte               { return []byte(prefixOrg + id) }
-func enrolKey(id, reference string) []byte  { return []byte(prefixEnrol + id + "/" + reference) }
-func engagementKey(id, engID string) []byte { return []byte(prefixEngagement + id + "/" + engID) }
-func doneKey(id string, d [32]byte) []byte  { return fmt.Appendf(nil, "%s%s/%x", prefixDone, id, d) }
-func identityKey(id, engID, what string) []byte {
-	return []byte("identity/" + id + "/" + engID + "/" + what)
+func enrolKey(id, reference string) []byte  { return []byte("enrol/" + id + "/" + reference) }
+func engagementKey(id, engID string) []byte { return []byte("engagement/" + id + "/" + engID) }
+func doneKey(id string, d registry.Hash) []byte {
+	return []byte("done/" + id + "/" + d.String())
 }
-func pendingKey(id string, slot []byte) []byte {
-	return []byte(prefixPending + id + "/" + strings.TrimPrefix(string(slot), prefixSlot+id+"/"))
+func identityKey(id, engID, identity string) []byte {
+	return []byte("identity/" + id + "/" + engID + "/" + identity)
 }
 
-func slotKey(id, engID string, stream attestation.Stream, period attestation.Period, j int) []byte {
-	return fmt.Appendf(nil, "%s%s/%s/%s/%s/%02d", prefixSlot, id, engID, stream, period, j)
+// ladderKey begins the keys of all rungs of a ladder.
+func ladderKey(id string, l ladder) []byte {
+	return fmt.Appendf(nil, "%s%s/%s/%s/%s/", prefixSlot, id, l.engagement, l.stream, l.period)
+}
+func slotKey(id string, l ladder, j int) []byte { return fmt.Appendf(ladderKey(id, l), "%02d", j) }
+
+// octetsKey and pendingKey turn the key of a record, or of a ladder, into that of what stands beside.
+func octetsKey(slot []byte) []byte { return append([]byte("octets/"), slot[len(prefixSlot):]...) }
+func pendingKey(slot []byte) []byte {
+	return append([]byte(prefixPending), slot[len(prefixSlot):]...)
 }
 
 func (i *Issuer) get(ctx context.Context, key []byte, v any) error {

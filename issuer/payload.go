@@ -3,13 +3,16 @@ package issuer
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
+	"errors"
+	"io"
+	"maps"
+	"strings"
 	"time"
 
 	"akashi/attestation"
 	"akashi/internal/keys"
 	"akashi/internal/sdjwt"
-	"akashi/schemas"
+	"akashi/registry"
 )
 
 // hidden lists, per credential type, the members that the holder discloses one by one; ".*" means every member inside. What is not
@@ -38,69 +41,85 @@ func object(claims any) (map[string]any, error) {
 	return m, dec.Decode(&m)
 }
 
-// hide marks the disclosable members of payload.
-func hide(typ attestation.Type, payload map[string]any) {
+// hide returns the claims with the disclosable members marked; payload itself stays as it is.
+func hide(typ attestation.Type, payload map[string]any) map[string]any {
+	out := maps.Clone(payload)
 	for _, name := range hidden[typ] {
-		parent, all := payload, false
-		if n := len(name) - len(".*"); n > 0 && name[n:] == ".*" {
-			name, all = name[:n], true
-		}
-		v, ok := parent[name]
-		if !ok {
-			continue
-		}
-		if !all {
-			parent[name] = sdjwt.Hidden(v)
-			continue
-		}
-		if inner, ok := v.(map[string]any); ok {
-			for k, v := range inner {
-				inner[k] = sdjwt.Hidden(v)
+		if parent, ok := strings.CutSuffix(name, ".*"); ok {
+			if members, ok := out[parent].(map[string]any); ok {
+				out[parent] = hideMembers(members)
 			}
+		} else if v, ok := out[name]; ok {
+			out[name] = sdjwt.Hidden(v)
 		}
 	}
+	if typ == attestation.TypeEngagement {
+		out["slots"] = hideSlots(out["slots"])
+	}
+	return out
 }
 
-// sign makes the SD-JWT VC of claims for the holder: iss and iat (rounded to the day, since time comes from the registry) and cnf are
-// added, the schema of the type is checked.
-func (o *org) sign(typ attestation.Type, claims any, holder json.RawMessage, now time.Time, opts sdjwt.Options) (string, error) {
-	payload, err := object(claims)
-	if err != nil {
-		return "", err
+func hideMembers(members map[string]any) map[string]any {
+	out := make(map[string]any, len(members))
+	for name, v := range members {
+		out[name] = sdjwt.Hidden(v)
 	}
-	payload["vct"] = typ.VCT()
-	payload["iss"] = o.Issuer
-	payload["iat"] = now.Truncate(24 * time.Hour).Unix()
-	payload["cnf"] = map[string]any{"jwk": holder}
-	checked, err := json.Marshal(payload)
-	if err != nil {
-		return "", err
-	}
-	if err := schemas.Validate(typ.VCT(), checked); err != nil {
-		return "", fmt.Errorf("%s: %w", typ, err)
-	}
-	hide(typ, payload)
-	hideSlots(payload)
-	return sdjwt.Issue(o.signing, o.header(), payload, opts)
+	return out
 }
+
+// hideSlots makes each slots.<stream>.<period> a visible object whose one member, the secret s, is disclosable.
+func hideSlots(slots any) map[string]any {
+	out := map[string]any{}
+	streams, _ := slots.(map[string]any)
+	for stream, v := range streams {
+		periods, _ := v.(map[string]any)
+		shown := make(map[string]any, len(periods))
+		for period, slot := range periods {
+			members, _ := slot.(map[string]any)
+			shown[period] = hideMembers(members)
+		}
+		out[stream] = shown
+	}
+	return out
+}
+
+// newSlots gives every slot of the engagement's plan a random secret in the credential's claims. The enrolment keeps those of the
+// organization's own streams.
+func (i *Issuer) newSlots(o *org, e *Enrolment, payload map[string]any) error {
+	slots, n := map[string]any{}, 0
+	for stream, periods := range attestation.Plan(e.Terms.Start, e.Terms.End) {
+		if n += len(periods); n > maxSlots {
+			return errors.New("the contract is longer than an engagement can hold")
+		}
+		own := map[attestation.Period]registry.Secret{}
+		inner := map[string]any{}
+		for _, p := range periods {
+			var s registry.Secret
+			if _, err := io.ReadFull(i.Rand, s[:]); err != nil {
+				return err
+			}
+			text, err := s.MarshalText()
+			if err != nil {
+				return err
+			}
+			own[p] = s
+			inner[string(p)] = map[string]any{"s": string(text)}
+		}
+		if slots[string(stream)] = inner; e.fills(o, stream) {
+			e.Secrets[stream] = own
+		}
+	}
+	payload["slots"] = slots
+	return nil
+}
+
+// roundToDay gives iat: the time of an attestation comes from the registry, and a finer one would let credentials be linked.
+func roundToDay(t time.Time) int64 { return t.Truncate(24 * time.Hour).Unix() }
 
 func (o *org) header() keys.Header {
-	h := keys.Header{"typ": "dc+sd-jwt", "kid": o.signing.Public().Thumbprint()}
+	h := keys.Header{"typ": sdjwt.Typ, "kid": o.signing.Public().Thumbprint()}
 	if len(o.X5C) > 0 {
 		h["x5c"] = o.X5C
 	}
 	return h
-}
-
-// hideSlots makes each slots.<stream>.<period> a visible object whose one member, the secret s, is disclosable.
-func hideSlots(payload map[string]any) {
-	streams, _ := payload["slots"].(map[string]any)
-	for _, v := range streams {
-		periods, _ := v.(map[string]any)
-		for _, v := range periods {
-			if slot, ok := v.(map[string]any); ok {
-				slot["s"] = sdjwt.Hidden(slot["s"])
-			}
-		}
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"akashi/attestation"
@@ -35,7 +34,9 @@ type reader struct {
 	o      *org
 	report *Report
 	drafts []*draft
-	known  map[string]*Enrolment
+
+	known     map[string]*Enrolment // by reference, nil where there is none
+	calendars map[string]payDays    // by engagement
 }
 
 func (i *Issuer) read(ctx context.Context, o *org, typ attestation.Type, f File, report *Report) ([]*draft, error) {
@@ -46,7 +47,7 @@ func (i *Issuer) read(ctx context.Context, o *org, typ attestation.Type, f File,
 	if !slices.Contains(how.roles, o.Role) {
 		return nil, fmt.Errorf("%w: %s is for %v, this is a %s", ErrType, typ, how.roles, o.Role)
 	}
-	r := &reader{i: i, ctx: ctx, o: o, report: report, known: map[string]*Enrolment{}}
+	r := &reader{i: i, ctx: ctx, o: o, report: report, known: map[string]*Enrolment{}, calendars: map[string]payDays{}}
 	if err := how.read(r, f); err != nil {
 		return nil, err
 	}
@@ -55,21 +56,21 @@ func (i *Issuer) read(ctx context.Context, o *org, typ attestation.Type, f File,
 
 // enrolment finds the engagement of a row, or reports that there is none.
 func (r *reader) enrolment(row int, reference string) (*Enrolment, error) {
-	if e, ok := r.known[reference]; ok {
-		return e, nil
+	e, ok := r.known[reference]
+	if !ok {
+		e = new(Enrolment)
+		err := r.i.get(r.ctx, enrolKey(r.o.ID, reference), e)
+		if errors.Is(err, store.ErrNotFound) {
+			e = nil
+		} else if err != nil {
+			return nil, err
+		}
+		r.known[reference] = e
 	}
-	var e Enrolment
-	err := r.i.get(r.ctx, enrolKey(r.o.ID, reference), &e)
-	if errors.Is(err, store.ErrNotFound) {
-		r.report.Errors = append(r.report.Errors, RowError{File: r.report.File, Row: row, Column: "reference", Value: reference,
-			Problem: "no engagement is known under this number", Remedy: "check the number; a new worker's engagement must be imported or enrolled first"})
-		return nil, nil
+	if e == nil {
+		r.report.refuse(row, "reference", reference, "no engagement is known under this number", "check the number; a new worker's engagement must be imported or enrolled first")
 	}
-	if err != nil {
-		return nil, err
-	}
-	r.known[reference] = &e
-	return &e, nil
+	return e, nil
 }
 
 // add makes a draft of one row.
@@ -155,82 +156,112 @@ func (r *reader) separations(f File) error {
 }
 
 // bank reads the statements of workers' own accounts. A credit is a wage receipt when it comes from the payer that the worker's
-// engagement names; its period is the one whose pay day came last before the value date, or comes on the next day.
+// engagement names.
 func (r *reader) bank(f File) error {
 	file := ParseZengin(f.Name, f.Data)
 	r.report.take("", nil, file.Notes, file.Errors)
-	skip := func(row int, why string) {
-		r.report.Notes = append(r.report.Notes, Note{File: f.Name, Row: row, Text: "not a wage: " + why})
-	}
 	for _, s := range file.Skipped {
-		skip(s.Record, s.Reason)
+		r.report.note(s.Record, "not a wage: "+s.Reason)
 	}
 	for _, row := range file.Rows {
 		e, err := r.enrolment(row.Record, row.Reference())
 		if err != nil {
 			return err
 		}
-		switch {
-		case e == nil:
-			continue
-		case e.Terms.Terms == nil || e.Terms.Terms.PayerKana == nil:
-			r.report.Errors = append(r.report.Errors, RowError{File: f.Name, Row: row.Record, Column: "振込依頼人名", Problem: "the employer's name as payer is not known for this account",
-				Remedy: "enrol the account again with a presentation that shows terms.payer_kana"})
-			continue
-		case MatchKana(row.PayerName) != MatchKana(*e.Terms.Terms.PayerKana):
-			skip(row.Record, "another payer than the employer")
+		if e == nil {
 			continue
 		}
-		period, err := wagePeriod(&e.Terms, row.ValueDate)
-		if err != nil {
-			return err
-		}
-		amount, class := row.Amount, row.TransactionClass
-		claims := attestation.WageReceipt{Period: period, ValueDate: row.ValueDate, Source: attestation.SourceAccountStatement, Amount: &amount, PayerName: &row.PayerName, TransactionClass: &class}
-		if row.PayerCode != "" {
-			claims.PayerCode = &row.PayerCode
-		}
-		if err := r.add(row.Record, row.Reference(), e, attestation.TypeWageReceipt, attestation.WageBank, period, "", claims); err != nil {
+		if err := r.credit(row, e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// wagePeriod returns the wage period that a credit on day belongs to: the latest whose pay day is not after the day following it, so
-// that a wage paid late stays with its month until the next pay day. A credit before the first pay day belongs to the first period.
-func wagePeriod(e *attestation.Engagement, day attestation.Date) (attestation.Period, error) {
-	duties, err := compliance.Calendar(*e, nil, attestation.Date{}, attestation.Date{})
+func (r *reader) credit(row BankRow, e *Enrolment) error {
+	switch {
+	case e.Terms.Terms == nil || e.Terms.Terms.PayerKana == nil:
+		r.report.refuse(row.Record, "振込依頼人名", "", "the employer's name as payer is not known for this account",
+			"enrol the account again with a presentation that shows terms.payer_kana")
+		return nil
+	case MatchKana(row.PayerName) != MatchKana(*e.Terms.Terms.PayerKana):
+		r.report.note(row.Record, "not a wage: another payer than the employer")
+		return nil
+	}
+	days, err := r.payDays(e)
 	if err != nil {
-		return "", err
+		return err
 	}
-	var found attestation.Period
-	for _, d := range duties {
-		if d.Obligation != payDayDuty {
-			continue
-		}
-		if found != "" && (d.Due.IsZero() || d.Due.After(day.AddDays(1))) {
-			break
-		}
-		found = attestation.Period(d.Period)
+	pay, ok := days.of(row.ValueDate)
+	if !ok {
+		r.report.refuse(row.Record, "預入・払出日", row.ValueDate.String(), "no pay day of the contract can be told for this day", "check the contract; the table of holidays may end before")
+		return nil
 	}
-	if found == "" {
-		return "", errors.New("the engagement has no wage period")
+	if pay.day != row.ValueDate {
+		r.report.note(row.Record, fmt.Sprintf("taken as the wage of %s, whose pay day is %s", pay.period, pay.day))
 	}
-	return found, nil
+	claims := attestation.WageReceipt{Period: pay.period, ValueDate: row.ValueDate, Source: attestation.SourceAccountStatement,
+		Amount: &row.Amount, PayerName: &row.PayerName, TransactionClass: &row.TransactionClass}
+	if row.PayerCode != "" {
+		claims.PayerCode = &row.PayerCode
+	}
+	return r.add(row.Record, row.Reference(), e, attestation.TypeWageReceipt, attestation.WageBank, pay.period, "", claims)
 }
 
 // payDayDuty is the obligation whose due dates are the pay days.
 const payDayDuty = "W-05"
+
+// payDay is the day on which the wage of a period is due.
+type payDay struct {
+	period attestation.Period
+	day    attestation.Date
+}
+
+// payDays are a contract's, in order.
+type payDays []payDay
+
+// payDays returns the pay days of an engagement, as far as the table of holidays goes.
+func (r *reader) payDays(e *Enrolment) (payDays, error) {
+	if days, ok := r.calendars[e.Engagement]; ok {
+		return days, nil
+	}
+	duties, err := compliance.Calendar(e.Terms, nil, attestation.Date{}, attestation.Date{})
+	if err != nil {
+		return nil, err
+	}
+	var days payDays
+	for _, d := range duties {
+		if d.Obligation == payDayDuty && !d.Due.IsZero() {
+			days = append(days, payDay{attestation.Period(d.Period), d.Due})
+		}
+	}
+	r.calendars[e.Engagement] = days
+	return days, nil
+}
+
+// of returns the pay day that a credit belongs to: the last that is not after the following day, so that a wage paid late stays with its
+// month until the next pay day. A credit before the first belongs to the first. False when the days known end
+// long before.
+func (p payDays) of(credit attestation.Date) (payDay, bool) {
+	var found payDay
+	for _, d := range p {
+		if found.period != "" && d.day.After(credit.AddDays(1)) {
+			return found, true
+		}
+		found = d
+	}
+	return found, found.period != "" && !credit.After(found.day.AddDays(maxLate))
+}
+
+// maxLate is the number of days after the last pay day known within which a credit is still taken as its wage.
+const maxLate = 92
 
 // engagements reads contracts. Every slot of the plan gets a random secret.
 func (r *reader) engagements(f File) error {
 	sheet := ParseEngagements(f.Name, f.Data)
 	r.report.take(sheet.Encoding, sheet.Ignored, sheet.Notes, sheet.Errors)
 	for _, row := range sheet.Rows {
-		refuse := func(column, problem, remedy string) {
-			r.report.Errors = append(r.report.Errors, RowError{File: f.Name, Row: row.Row, Column: column, Problem: problem, Remedy: remedy})
-		}
+		refuse := func(column, problem, remedy string) { r.report.refuse(row.Row, column, "", problem, remedy) }
 		terms := row.Claims.Engagement
 		if terms.Employer.ID != r.o.ID {
 			refuse("employer", "the employer is another organization", "import the row for --org of the employer")
@@ -243,12 +274,10 @@ func (r *reader) engagements(f File) error {
 		}
 		e := &Enrolment{Reference: row.Reference, Holder: holder.JWK(), Terms: terms, Secrets: map[attestation.Stream]map[attestation.Period]registry.Secret{}}
 		if proof := row.Claims.DeliveryProof; proof != "" {
-			delivery, err := registry.CheckDeliveryProof(proof, holder, r.i.Origin)
-			if err != nil {
+			if e.Delivery, err = deliveryOf(proof, holder, r.i.Origin); err != nil {
 				refuse("delivery_proof", err.Error(), "take the delivery proof that `akashi wallet init` printed for this registry")
 				continue
 			}
-			e.Delivery = delivery.JWK()
 		}
 		if err := r.addEngagement(row.Row, e, row.Claims.DeliveryProof); err != nil {
 			return err
@@ -269,29 +298,5 @@ func (r *reader) addEngagement(row int, e *Enrolment, deliveryProof string) erro
 	}
 	d := r.drafts[len(r.drafts)-1]
 	delete(d.payload, "slots")
-	return nil
-}
-
-// newSlots gives every slot of the engagement's plan a random secret, in the enrolment and in the credential's claims.
-func (i *Issuer) newSlots(e *Enrolment, payload map[string]any) error {
-	slots := map[string]any{}
-	for stream, periods := range attestation.Plan(e.Terms.Start, e.Terms.End) {
-		e.Secrets[stream] = map[attestation.Period]registry.Secret{}
-		inner := map[string]any{}
-		for _, p := range periods {
-			var s registry.Secret
-			if _, err := io.ReadFull(i.Rand, s[:]); err != nil {
-				return err
-			}
-			text, err := s.MarshalText()
-			if err != nil {
-				return err
-			}
-			e.Secrets[stream][p] = s
-			inner[string(p)] = map[string]any{"s": string(text)}
-		}
-		slots[string(stream)] = inner
-	}
-	payload["slots"] = slots
 	return nil
 }

@@ -1,11 +1,10 @@
 package issuer
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"akashi/attestation"
@@ -14,128 +13,169 @@ import (
 	"akashi/registry"
 )
 
-// record is one attestation in its slot: what the registry is sent, kept for good so that the same octets can be sent again.
+// record is one attestation in its slot, kept for good together with its octets.
 type record struct {
 	ID         string             `json:"id"`
 	Type       attestation.Type   `json:"type"`
-	Engagement string             `json:"engagement"`       // of an engagement itself: the hash of its contract document
-	Digest     registry.Hash      `json:"digest"`           // of the content, see contentDigest
-	Identity   string             `json:"identity"`         // what it speaks of
-	Stream     attestation.Stream `json:"stream,omitempty"` // none for an engagement
+	Engagement string             `json:"engagement"`         // of an engagement itself: the hash of its contract document
+	Digest     registry.Hash      `json:"digest"`             // of the content
+	Identity   string             `json:"identity,omitempty"` // what it speaks of
+	Stream     attestation.Stream `json:"stream,omitempty"`   // none for an engagement
 	Period     attestation.Period `json:"period,omitempty"`
-	J          int                `json:"j"`
+	J          int                `json:"j"` // from registry.MaxRungs on: no rung at all, see NoRoom
 	X          registry.Hash      `json:"x"`
 	Key        registry.Key       `json:"key"`
-	Logged     bool               `json:"logged"`
+	Logged     bool               `json:"logged,omitempty"`
+	NoRoom     bool               `json:"no_room,omitempty"` // cannot be logged: others have filled the ladder
 	Index      uint64             `json:"index,omitempty"`
-
-	octets octets // stored beside, under octetsKey
 }
 
-// octets are the parts of a record that are large.
-type octets struct{ a, b, sdjwt []byte }
+func (r *record) ladder() ladder { return ladder{r.Engagement, r.Stream, r.Period} }
+
+// octets are what the registry is sent, and the SD-JWT that was sealed: sealed anew it would be another record.
+type octets struct{ a, b, sdJWT []byte }
 
 // marshal lays the octets out as
 //
 //	uint32 length of A || A || uint32 length of B || B || SD-JWT
 func (o octets) marshal() []byte {
-	buf := make([]byte, 0, 8+len(o.a)+len(o.b)+len(o.sdjwt))
+	buf := make([]byte, 0, 8+len(o.a)+len(o.b)+len(o.sdJWT))
 	buf = append(binary.BigEndian.AppendUint32(buf, uint32(len(o.a))), o.a...)
 	buf = append(binary.BigEndian.AppendUint32(buf, uint32(len(o.b))), o.b...)
-	return append(buf, o.sdjwt...)
+	return append(buf, o.sdJWT...)
 }
 
-var errOctets = errors.New("stored record is damaged")
+var errOctets = errors.New("a stored record is damaged: restore the store from a backup")
 
 func parseOctets(b []byte) (o octets, err error) {
-	cut := func() (part []byte) {
-		if len(b) < 4 || uint64(len(b)-4) < uint64(binary.BigEndian.Uint32(b)) {
-			err = errOctets
-			return nil
-		}
-		n := 4 + int(binary.BigEndian.Uint32(b))
-		part, b = b[4:n], b[n:]
-		return part
-	}
-	if o.a = cut(); err != nil {
+	if o.a, b, err = cutOctets(b); err != nil {
 		return octets{}, err
 	}
-	if o.b = cut(); err != nil {
+	if o.b, o.sdJWT, err = cutOctets(b); err != nil {
 		return octets{}, err
 	}
-	o.sdjwt = b
 	return o, nil
 }
 
-// slot returns the key under which the record is stored.
-func (r *record) slot(orgID string) []byte {
-	return slotKey(orgID, r.Engagement, r.Stream, r.Period, r.J)
+// cutOctets takes a length and as many bytes from the front of b.
+func cutOctets(b []byte) (part, rest []byte, err error) {
+	if len(b) < 4 || uint64(len(b)-4) < uint64(binary.BigEndian.Uint32(b)) {
+		return nil, nil, errOctets
+	}
+	n := 4 + int(binary.BigEndian.Uint32(b))
+	return b[4:n], b[n:], nil
 }
 
-func octetsKey(slot []byte) []byte { return append([]byte("octets/"), slot...) }
+// slot returns the key under which the record is stored.
+func (r *record) slot(orgID string) []byte { return slotKey(orgID, r.ladder(), r.J) }
 
-func (r *record) save(tx store.Tx, orgID string) error {
+// save stores the record; with its octets when they are new.
+func (r *record) save(tx store.Tx, orgID string, o *octets) error {
 	slot := r.slot(orgID)
 	if err := setJSON(tx, slot, r); err != nil {
 		return err
 	}
-	if r.octets.a != nil {
-		if err := tx.Set(octetsKey(slot), r.octets.marshal()); err != nil {
+	if o != nil {
+		if err := errors.Join(tx.Set(octetsKey(slot), o.marshal()), tx.Set(doneKey(orgID, r.Digest), slot)); err != nil {
 			return err
 		}
 	}
-	if err := tx.Set(doneKey(orgID, r.Digest), slot); err != nil {
-		return err
+	if r.Logged || r.NoRoom {
+		return tx.Delete(pendingKey(slot))
 	}
-	if r.Identity != "" {
-		if err := tx.Set(identityKey(orgID, r.Engagement, r.Identity), slot); err != nil {
-			return err
-		}
-	}
-	if r.Logged {
-		return tx.Delete(pendingKey(orgID, slot))
-	}
-	return tx.Set(pendingKey(orgID, slot), slot)
+	return tx.Set(pendingKey(slot), slot)
 }
 
-func loadRecord(tx store.Tx, slot []byte) (*record, error) {
-	var r record
-	if err := getJSON(tx, slot, &r); err != nil {
+// saveLatest notes the record as the latest about its thing.
+func (r *record) saveLatest(tx store.Tx, orgID string) error {
+	if r.Identity == "" {
+		return nil
+	}
+	return tx.Set(identityKey(orgID, r.Engagement, r.Identity), r.slot(orgID))
+}
+
+func (r *record) remove(tx store.Tx, orgID string) error {
+	slot := r.slot(orgID)
+	return errors.Join(tx.Delete(slot), tx.Delete(octetsKey(slot)), tx.Delete(pendingKey(slot)))
+}
+
+// follow returns the record that the value at key points to, nil when there is none.
+func follow(tx store.Tx, key []byte) (*record, error) {
+	slot, err := tx.Get(key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, err
 	}
+	r := new(record)
+	err = getJSON(tx, slot, r)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, errOctets
+	}
+	return r, err
+}
+
+// recordOf returns the record that was issued for the content, nil when there is none.
+func recordOf(tx store.Tx, orgID string, digest registry.Hash) (*record, error) {
+	return follow(tx, doneKey(orgID, digest))
+}
+
+func loadOctets(tx store.Tx, slot []byte) (octets, error) {
 	b, err := tx.Get(octetsKey(slot))
 	if err != nil {
+		return octets{}, err
+	}
+	return parseOctets(b)
+}
+
+// nextRung returns the rung after the last record that the organization has in the ladder.
+func nextRung(tx store.Tx, orgID string, l ladder) (next int, err error) {
+	prefix := ladderKey(orgID, l)
+	err = tx.Scan(prefix, func(key, _ []byte) error {
+		j, err := strconv.Atoi(string(key[len(prefix):]))
+		next = max(next, j+1)
+		return err
+	})
+	return next, err
+}
+
+// seal seals the SD-JWT for the record's rung.
+func (i *Issuer) seal(r *record, o *org, e *Enrolment, sdJWT string) (out *octets, err error) {
+	secret, err := r.secret(e)
+	if err != nil {
 		return nil, err
 	}
-	r.octets, err = parseOctets(b)
-	return &r, err
-}
-
-// wire is what the registry is sent.
-func (r *record) wire() registry.Record { return registry.Record{X: r.X, A: r.octets.a, B: r.octets.b} }
-
-// seal puts the SD-JWT into rung r.J of the period, or of the contract's ladder of engagements.
-func (i *Issuer) seal(r *record, o *org, secret registry.Secret, sdJWT string, delivery keys.Public) (err error) {
-	jwt, disclosures, _ := strings.Cut(sdJWT, "~")
+	jwt, disclosures, _ := strings.Cut(strings.TrimSuffix(sdJWT, "~"), "~")
 	r.X = secret.Find()
 	r.Key = registry.KeyOf(registry.WriterFor(o.Role, o.ID), r.X)
-	r.octets.sdjwt = []byte(sdJWT)
-	if r.octets.a, err = registry.SealA(i.Rand, secret, r.Key, jwt); err != nil {
-		return err
+	out = &octets{b: []byte{}, sdJWT: []byte(sdJWT)}
+	if out.a, err = registry.SealA(i.Rand, secret, r.Key, jwt); err != nil {
+		return nil, err
 	}
-	r.octets.b = []byte{}
-	if list := strings.Split(strings.TrimSuffix(disclosures, "~"), "~"); !delivery.IsZero() && r.Type != attestation.TypeEngagement {
-		r.octets.b, err = registry.SealB(delivery, r.Key, list)
+	if len(e.Delivery) == 0 || r.Type == attestation.TypeEngagement || disclosures == "" {
+		return out, nil
 	}
-	return err
+	delivery, err := keys.ParsePublic(e.Delivery)
+	if err != nil {
+		return nil, err
+	}
+	out.b, err = registry.SealB(delivery, r.Key, strings.Split(disclosures, "~"))
+	return out, err
 }
 
-// contentDigest identifies what a row says, so that a file imported twice issues nothing twice. payload is the claims without what
-// signing adds.
-func contentDigest(engagement string, stream attestation.Stream, payload map[string]any) (registry.Hash, error) {
-	b, err := json.Marshal(payload) // maps are written in the order of their keys
-	if err != nil {
-		return registry.Hash{}, err
+// secret returns the secret of the record's rung.
+func (r *record) secret(e *Enrolment) (registry.Secret, error) {
+	if r.Type != attestation.TypeEngagement {
+		period, ok := e.Secrets[r.Stream][r.Period]
+		if !ok {
+			return registry.Secret{}, fmt.Errorf("the enrolment has no secret for %s %s any more", r.Stream, r.Period)
+		}
+		return registry.SlotSecret(period, r.J), nil
 	}
-	return sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s", engagement, stream, b)), nil
+	var contract registry.Hash
+	if err := contract.UnmarshalText([]byte(e.Terms.ContractHash)); err != nil {
+		return registry.Secret{}, fmt.Errorf("contract_hash: %w", err)
+	}
+	return registry.EngagementSecret(contract, r.J), nil
 }

@@ -1,9 +1,7 @@
-package issuer
+package issuer_test
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -13,466 +11,342 @@ import (
 
 	"akashi/attestation"
 	"akashi/internal/keys"
+	"akashi/internal/sdjwt"
+	"akashi/internal/store"
+	"akashi/issuer"
+	"akashi/issuer/issuertest"
+	"akashi/registry"
 	"akashi/schemas"
 	"akashi/testdata/story"
-	"akashi/testdata/story/storygen"
 )
 
-func storyFile(t testing.TB, name string) []byte {
+// period returns the secret of a slot of the worker's engagement.
+func period(t testing.TB, w *issuertest.World, p *issuertest.Worker, stream attestation.Stream, period attestation.Period) registry.Secret {
 	t.Helper()
-	text, err := story.File(name)
+	text, ok := engagement(t, w, p).Opened(stream, period)
+	if !ok {
+		t.Fatalf("%s %s is not in the plan", stream, period)
+	}
+	var s registry.Secret
+	if err := s.UnmarshalText([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func verify(t testing.TB, w *issuertest.World, compact string) *sdjwt.Verified {
+	t.Helper()
+	u, err := sdjwt.Parse(compact)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return text
-}
-
-func TestStoryFilesAreWhatTheFactsGive(t *testing.T) {
-	files, err := storygen.Files()
+	_, key, err := w.Registry.List.EntityForHeader(u.Header(), w.Clock.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := story.Names()
-	for _, name := range names {
-		if !bytes.Equal(storyFile(t, name), files[name]) {
-			t.Errorf("%s differs: run go run ./testdata/story/generate", name)
+	v, err := u.Verify(key, sdjwt.Expect{Algs: []keys.Alg{keys.ES256}, Now: w.Clock.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func engagement(t testing.TB, w *issuertest.World, p *issuertest.Worker) *attestation.Engagement {
+	t.Helper()
+	e, err := attestation.Decode(attestation.TypeEngagement.VCT(), verify(t, w, p.SDJWT).Claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.(*attestation.Engagement)
+}
+
+// rung is an attestation as the worker reads it from the registry.
+type rung struct {
+	compact  string
+	verified *sdjwt.Verified
+	claims   any
+	header   keys.UnverifiedHeader
+}
+
+// ladder opens all rungs of a period with the worker's keys.
+func ladder(t testing.TB, w *issuertest.World, p *issuertest.Worker, stream attestation.Stream, per attestation.Period) (rungs []rung) {
+	t.Helper()
+	e := engagement(t, w, p)
+	secret := period(t, w, p, stream, per)
+	entries := w.Registry.Entries()
+	for j := range registry.MaxRungs {
+		s := registry.SlotSecret(secret, j)
+		key := registry.KeyOf(registry.WriterOf(stream, e.Employer.ID, e.Support.ID), s.Find())
+		m, ok := entries[key]
+		if !ok {
+			break
 		}
-	}
-	if len(names) != len(files) {
-		t.Errorf("%d files embedded, %d generated", len(names), len(files))
-	}
-}
-
-// fact is a wage as the story's table has it: period, due or paid date, and amount.
-type fact struct {
-	period, paid string
-	net          int64
-}
-
-func facts(lines string) (out []fact) {
-	for _, line := range strings.Split(strings.TrimSpace(lines), "\n") {
-		var f fact
-		fmt.Sscan(line, &f.period, &f.paid, &f.net)
-		out = append(out, f)
-	}
-	return out
-}
-
-// Wages as employers record them, in the order of recording.
-var recorded = map[string][]fact{
-	"A": facts("2025-11 2025-11-25 212000\n2025-12 2025-12-25 212000\n2026-01 2026-01-23 212000\n2026-02 2026-02-25 0\n2026-03 2026-03-25 212000\n2026-04 2026-04-24 212000\n2026-04 2026-04-24 212000\n" +
-		"2026-05 2026-05-25 212000\n2026-06 2026-06-25 212000\n2026-07 2026-07-24 212000\n2026-08 2026-08-25 212000\n2026-09 2026-09-25 212000\n2026-10 2026-10-23 212000"),
-	"B": facts("2025-11 2025-11-25 212000\n2025-12 2025-12-25 212000\n2026-01 2026-01-26 212000\n2026-02 2026-02-25 212000\n2026-03 2026-03-25 212000\n2026-04 2026-04-27 212000\n2026-05 2026-05-29 212000\n2026-06 2026-06-25 212000"),
-	"C": facts("2025-11 2025-12-10 212000\n2025-12 2026-01-13 212000\n2026-01 2026-02-10 212000\n2026-02 2026-03-16 212000\n2026-03 2026-04-10 212000\n2026-04 2026-05-11 212000\n2026-05 2026-06-10 212000\n2026-06 2026-07-10 212000\n" +
-		"2026-07 2026-08-21 212000\n2026-08 2026-09-10 212000\n2026-09 2026-10-13 212000"),
-}
-
-// Wages as the bank credits them.
-var credited = map[string][]fact{
-	"A": slices.DeleteFunc(slices.CompactFunc(slices.Clone(recorded["A"]), func(a, b fact) bool { return a == b }), func(f fact) bool { return f.net == 0 }),
-	"B": recorded["B"][:7],
-	"C": underpaid(recorded["C"]),
-}
-
-func underpaid(wages []fact) []fact {
-	out := slices.Clone(wages)
-	for i := 5; i <= 7; i++ {
-		out[i].net = 170_000
-	}
-	return out
-}
-
-func TestStoryPayroll(t *testing.T) {
-	got := map[string][]fact{}
-	hours := map[string]string{}
-	for _, item := range story.Timeline() {
-		if item.Type != attestation.TypeWagePayment {
-			continue
-		}
-		m, err := ParseMapping(storyFile(t, item.Mapping))
+		jwt, err := registry.OpenA(s, key, m.A)
 		if err != nil {
-			t.Fatalf("%s: %v", item.Mapping, err)
-		}
-		p := ParsePayroll(item.File, storyFile(t, item.File), m, ledgerKey)
-		if len(p.Errors) != 0 || len(p.Rows) != 1 || p.Encoding != map[string]Encoding{"A": CP932, "B": CP932, "C": UTF8BOM}[item.Engagement] || len(p.Ignored) == 0 {
-			t.Fatalf("%s: got %d rows in %s, ignored %q, errors %v", item.File, len(p.Rows), p.Encoding, p.Ignored, p.Errors)
-		}
-		w := p.Rows[0].Claims
-		if p.Rows[0].Reference != employeeNumber(item.Engagement) || w.Period != item.Period || w.From != w.Period.First() || w.To != w.Period.Last() || w.Method != "transfer" || !w.DeclaredInFull {
-			t.Errorf("%s: got %+v", item.File, w)
-		}
-		checkSlip(t, item.File, w)
-		got[item.Engagement] = append(got[item.Engagement], fact{string(w.Period), w.PaidDate.String(), *w.Net})
-		hours[item.File] = w.Hours.Overtime
-		checkSchema(t, item.File, attestation.TypeWagePayment, w)
-	}
-	for e, want := range recorded {
-		if !slices.Equal(got[e], want) {
-			t.Errorf("%s: got %v, want %v", e, got[e], want)
-		}
-	}
-	if hours["payroll/A-2026-04.csv"] != "80.0" || hours["payroll/A-2026-04-correction.csv"] != "8.0" {
-		t.Errorf("A 2026-04: got %s, then %s overtime hours", hours["payroll/A-2026-04.csv"], hours["payroll/A-2026-04-correction.csv"])
-	}
-}
-
-func employeeNumber(engagement string) string {
-	for _, p := range story.Parties() {
-		if p.Engagement == engagement {
-			return p.EmployeeNumber
-		}
-	}
-	return ""
-}
-
-// checkSlip compares a payslip with the one of the story: every month the same, but for the month of leave.
-func checkSlip(t *testing.T, file string, w attestation.WagePayment) {
-	t.Helper()
-	want := []int64{230_000, 20_000, 15_625, 265_625, 13_000, 23_800, 1_500, 5_325, 10_000, 212_000}
-	kind := attestation.WageRegular
-	if file == "payroll/A-2026-02.csv" {
-		want, kind = make([]int64, len(want)), attestation.WageZero
-	}
-	d := w.Deductions
-	got := []int64{*w.Base, w.Allowances["skill"], w.OvertimePay["overtime"], *w.Gross, d["health"], d["pension"], d["employment_insurance"], d["income_tax"], d["rent"], *w.Net}
-	if !slices.Equal(got, want) || w.Kind != kind {
-		t.Errorf("%s: got %s wage %v, want %s %v", file, w.Kind, got, kind, want)
-	}
-}
-
-// checkSchema adds what the issuing service adds and validates against the type's schema.
-func checkSchema(t *testing.T, file string, typ attestation.Type, claims any) {
-	t.Helper()
-	text, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var payload map[string]any
-	if err := keys.DecodeJSON(text, &payload); err != nil {
-		t.Fatal(err)
-	}
-	zero := base64.RawURLEncoding.EncodeToString(make([]byte, 32))
-	payload["vct"], payload["engagement"] = typ.VCT(), zero
-	if typ == attestation.TypeEngagement {
-		delete(payload, "engagement")
-		payload["registry"] = "registry.example/log"
-		payload["slots"] = map[string]any{"wage-employer": map[string]any{"2025-11": map[string]any{"s": zero}}}
-	}
-	if text, err = json.Marshal(payload); err != nil {
-		t.Fatal(err)
-	}
-	if err := schemas.Validate(typ.VCT(), text); err != nil {
-		t.Errorf("%s: %v", file, err)
-	}
-}
-
-func TestStoryBank(t *testing.T) {
-	payers := map[string]string{}
-	accounts := map[string]string{}
-	for _, p := range story.Parties() {
-		if p.PayerKana != "" {
-			payers[strings.TrimPrefix(p.Actor, "employer-")] = p.PayerKana
-		}
-		if p.Account != "" {
-			accounts[p.Engagement] = "9999-999-" + p.Account
-		}
-	}
-	got := map[string][]fact{}
-	others := 0
-	for _, item := range story.Timeline() {
-		if item.Type != attestation.TypeWageReceipt {
+			rungs = append(rungs, rung{})
 			continue
 		}
-		b := ParseZengin(item.File, storyFile(t, item.File))
-		if len(b.Errors) != 0 || b.Accounts != 1 || len(b.Skipped) < 3 {
-			t.Fatalf("%s: got %d accounts, %d skipped, errors %v", item.File, b.Accounts, len(b.Skipped), b.Errors)
-		}
-		for _, r := range b.Rows {
-			if r.Reference() != accounts[item.Engagement] || r.Reference() != item.Reference {
-				t.Errorf("%s: account %s", item.File, r.Reference())
-			}
-			if MatchKana(r.PayerName) != MatchKana(payers[item.Engagement]) {
-				others++
-				continue
-			}
-			if r.TransactionClass != "11" {
-				t.Errorf("%s: class %s", item.File, r.TransactionClass)
-			}
-			if attestation.DateOf(item.At).DaysSince(r.ValueDate) < 1 || item.At.In(attestation.JST).Format("15:04") != "09:30" {
-				t.Errorf("%s: value date %s, recorded at %s", item.File, r.ValueDate, item.At)
-			}
-			got[item.Engagement] = append(got[item.Engagement], fact{string(item.Period), r.ValueDate.String(), r.Amount})
-		}
-	}
-	for e, want := range credited {
-		if !slices.Equal(got[e], want) {
-			t.Errorf("%s: got %v, want %v", e, got[e], want)
-		}
-	}
-	if others == 0 {
-		t.Error("no transfer from anybody but the employers: the payer's name would not be tested")
-	}
-}
-
-func TestStoryBankRecordsOnTheNextBusinessDay(t *testing.T) {
-	closed := func(d attestation.Date) bool {
-		holiday, err := schemas.Holidays().IsNational(d.Year, d.Month, d.Day)
+		disclosures, err := registry.OpenB(p.Delivery, key, m.B)
 		if err != nil {
 			t.Fatal(err)
 		}
-		yearEnd := d.Month == time.December && d.Day == 31 || d.Month == time.January && d.Day <= 3
-		return holiday || yearEnd || d.Weekday() == time.Saturday || d.Weekday() == time.Sunday
+		r := rung{compact: jwt + "~" + strings.Join(disclosures, "~") + "~"}
+		r.verified = verify(t, w, r.compact)
+		r.header, err = keys.PeekHeader(jwt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.claims, err = attestation.Decode(stream.Type().VCT(), r.verified.Claims); err != nil {
+			t.Fatal(err)
+		}
+		if got := attestation.LinksOf(r.claims).Engagement; got != p.Engagement {
+			t.Errorf("%s %s rung %d names engagement %s, want %s", stream, per, j, got, p.Engagement)
+		}
+		rungs = append(rungs, r)
 	}
-	for _, item := range story.Timeline() {
-		if item.Actor != "bank" || item.Action != "import" {
-			continue
-		}
-		text := string(storyFile(t, item.File)[16:22]) // last day of the file
-		last := attestation.NewDate(2018+int(text[0]-'0')*10+int(text[1]-'0'), time.Month(int(text[2]-'0')*10+int(text[3]-'0')), int(text[4]-'0')*10+int(text[5]-'0'))
-		day := last.AddDays(1)
-		for closed(day) {
-			day = day.AddDays(1)
-		}
-		if attestation.DateOf(item.At) != day {
-			t.Errorf("%s: recorded on %s, want %s", item.File, attestation.DateOf(item.At), day)
-		}
-	}
+	return rungs
 }
 
-func TestStoryInterviews(t *testing.T) {
-	type held struct{ reference, interviewee, date, logged string }
-	first := map[held]bool{}
-	seen := map[[3]string]bool{}
-	for _, item := range story.Timeline() {
-		if item.Type != attestation.TypeSupportInterview {
-			continue
-		}
-		s := ParseInterviews(item.File, storyFile(t, item.File))
-		if len(s.Errors) != 0 {
-			t.Fatalf("%s: %v", item.File, s.Errors)
-		}
-		for _, r := range s.Rows {
-			checkSchema(t, item.File, item.Type, r.Claims)
-			if id := [3]string{r.Reference, r.Claims.Interviewee, r.Claims.Date.String()}; !seen[id] {
-				seen[id] = true
-				first[held{id[0], id[1], id[2], item.At.In(attestation.JST).Format("2006-01-02 15:04")}] = true
-			}
-			if attestation.QuarterOf(r.Claims.Date) != item.Period {
-				t.Errorf("%s: %s lies outside %s", item.File, r.Claims.Date, item.Period)
-			}
+// TestStory imports every file of the story at its time, and finds each attestation where the timeline says.
+func TestStory(t *testing.T) {
+	w := issuertest.New(t, store.NewMemory())
+	workers := w.Start()
+	if got, want := w.Registry.Len(), 3; got != want {
+		t.Fatalf("%d entries after the engagements, want %d", got, want)
+	}
+	for _, it := range story.Timeline() {
+		w.Clock.Set(it.At)
+		switch {
+		case it.Action == "enrol" && it.Actor == "authority":
+			w.Enrol(it.Actor, it.Reference, workers[it.Engagement])
+		case it.Action == "import":
+			importItem(t, w, it)
 		}
 	}
-	want := map[held]bool{}
-	for e, days := range map[string]string{"01": "2025-12-10 2026-03-05 2026-06-03 2026-09-02", "02": "2025-12-12 2026-03-11", "03": "2025-12-15 2026-03-12 2026-06-10 2026-09-03"} {
-		for _, d := range strings.Fields(days) {
-			date, _ := attestation.ParseDate(d)
-			logged := date.AddDays(3).String() + " 12:00"
-			want[held{"S-2510-" + e, "worker", d, logged}] = true
-			if d == "2026-06-10" {
-				logged = "2026-07-21 12:00"
-			}
-			want[held{"S-2510-" + e, "supervisor", d, logged}] = true
-		}
-	}
-	for h := range want {
-		if !first[h] {
-			t.Errorf("missing: %+v", h)
-		}
-	}
-	if len(first) != len(want) {
-		t.Errorf("%d interviews, want %d", len(first), len(want))
-	}
-}
-
-func TestStoryNoticesAndSeparations(t *testing.T) {
-	var got []string
-	for _, item := range story.Timeline() {
-		when := item.At.In(attestation.JST).Format("2006-01-02 15:04")
-		switch item.Type {
-		case attestation.TypeNotificationFiled:
-			s := ParseNotifications(item.File, storyFile(t, item.File))
-			if len(s.Errors) != 0 || len(s.Rows) != 1 {
-				t.Fatalf("%s: %v", item.File, s.Errors)
-			}
-			n := s.Rows[0].Claims
-			checkSchema(t, item.File, item.Type, n)
-			got = append(got, fmt.Sprintf("%s %s %s %s%s filed %s arrived %s", when, item.Actor, n.Obligation, n.Period, n.EventDate, n.FiledDate, n.ArrivedDate))
-		case attestation.TypeSeparation:
-			s := ParseSeparations(item.File, storyFile(t, item.File))
-			if len(s.Errors) != 0 || len(s.Rows) != 1 || s.Rows[0].Reference != item.Reference {
-				t.Fatalf("%s: %v", item.File, s.Errors)
-			}
-			checkSchema(t, item.File, item.Type, s.Rows[0].Claims)
-			got = append(got, fmt.Sprintf("%s %s end %s %s", when, item.Actor, s.Rows[0].Claims.EndDate, *s.Rows[0].Claims.ReasonClass))
-		}
-	}
-	want := []string{
-		"2026-05-15 17:00 employer-A P-01 FY2025 filed 2026-05-15 arrived 2026-05-15",
-		"2026-05-20 17:00 employer-B P-01 FY2025 filed 2026-05-20 arrived 2026-05-20",
-		"2026-06-01 17:00 employer-C P-01 FY2025 filed 2026-06-01 arrived 2026-06-01",
-		"2026-08-20 12:00 authority end 2026-07-10 employer",
-		"2026-10-02 12:00 employer-C end 2026-09-30 worker",
-		"2026-10-22 17:00 employer-C N-02 2026-09-30 filed 2026-10-22 arrived 2026-10-22",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-}
-
-func TestStoryEngagements(t *testing.T) {
-	jwk := holderJWK(t)
 	for name, want := range map[string]string{
-		"A": "8990000000001 mfg Aichi 31 25 0 prev ｶ)ﾐﾎﾝA", "B": "7990000000002 food Ibaraki 31 25 0 next ｶ)ﾐﾎﾝB", "C": "6990000000003 bldgclean Osaka 31 10 1 next ｶ)ﾐﾎﾝC",
+		"A": "wage-employer 2025-11:1 2025-12:1 2026-01:1 2026-02:1 2026-03:1 2026-04:2 2026-05:1 2026-06:1 2026-07:1 2026-08:1 2026-09:1 2026-10:1 " +
+			"wage-bank 2025-11:1 2025-12:1 2026-01:1 2026-03:1 2026-04:1 2026-05:1 2026-06:1 2026-07:1 2026-08:1 2026-09:1 2026-10:1 " +
+			"interview-worker-support 2025-Q4:1 2026-Q1:1 2026-Q2:1 2026-Q3:1 interview-supervisor-support 2025-Q4:1 2026-Q1:1 2026-Q2:1 2026-Q3:1 report-employer FY2025:1",
+		"B": "wage-employer 2025-11:1 2025-12:1 2026-01:1 2026-02:1 2026-03:1 2026-04:1 2026-05:1 2026-06:1 " +
+			"wage-bank 2025-11:1 2025-12:1 2026-01:1 2026-02:1 2026-03:1 2026-04:1 2026-05:1 " +
+			"interview-worker-support 2025-Q4:1 2026-Q1:1 interview-supervisor-support 2025-Q4:1 2026-Q1:1 report-employer FY2025:1 separation-authority events-FY2026:1",
+		"C": "wage-employer 2025-11:1 2025-12:1 2026-01:1 2026-02:1 2026-03:1 2026-04:1 2026-05:1 2026-06:1 2026-07:1 2026-08:1 2026-09:1 " +
+			"wage-bank 2025-11:1 2025-12:1 2026-01:1 2026-02:1 2026-03:1 2026-04:1 2026-05:1 2026-06:1 2026-07:1 2026-08:1 2026-09:1 " +
+			"interview-worker-support 2025-Q4:1 2026-Q1:1 2026-Q2:1 2026-Q3:1 interview-supervisor-support 2025-Q4:1 2026-Q1:1 2026-Q2:1 2026-Q3:1 " +
+			"report-employer FY2025:1 notice-employer events-FY2026:1 separation-employer events-FY2026:1",
 	} {
-		file := "engagement/" + name + ".csv"
-		s := ParseEngagements(file, story.FillEngagement(storyFile(t, file), jwk, "a.b.c"))
-		if len(s.Errors) != 0 || len(s.Rows) != 1 || len(s.Ignored) != 0 {
-			t.Fatalf("%s: ignored %q, errors %v", file, s.Ignored, s.Errors)
+		if got := filled(t, w, workers[name]); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", name, got, want)
 		}
-		r := s.Rows[0]
-		e := r.Claims.Engagement
-		got := fmt.Sprintln(e.Employer.ID, e.Field, *e.Terms.Prefecture, e.ClosingDay, e.PayDay, e.PayMonthOffset, e.HolidayRule, *e.Terms.PayerKana)
-		if strings.TrimSpace(got) != want || r.Reference != employeeNumber(name) || r.Claims.HolderJWK != jwk || r.Claims.DeliveryProof != "a.b.c" {
-			t.Errorf("%s: got %s, want %s", name, got, want)
+	}
+	checkCorrection(t, ladder(t, w, workers["A"], attestation.WageEmployer, "2026-04"))
+}
+
+func importItem(t *testing.T, w *issuertest.World, it story.Item) {
+	t.Helper()
+	n := w.Registry.Len()
+	report := w.ImportItem(it, issuer.Options{})
+	if !report.OK() {
+		t.Fatalf("%s: errors %v, rows %+v", it.File, report.Errors, report.Rows)
+	}
+	if got := w.Registry.Len() - n; got != report.Count(issuer.StatusLogged) {
+		t.Errorf("%s: %d entries for %d rows logged", it.File, got, report.Count(issuer.StatusLogged))
+	}
+	for _, row := range report.Rows {
+		if it.Period != "" && row.Status == issuer.StatusLogged && row.Period != it.Period {
+			t.Errorf("%s row %d went to %s, want %s", it.File, row.Row, row.Period, it.Period)
 		}
-		if e.Start.String() != "2025-11-01" || e.End.String() != "2027-10-31" || e.Class != "i" || e.SupportMode != "full" || e.Support.ID != "19登-999999" || e.PayMethod != "transfer" ||
-			*e.Terms.EstimatedNet != 212_000 || *e.Terms.BaseAmount != 230_000 || e.WorkerIdentity.StayUntil.String() != "2026-10-28" {
-			t.Errorf("%s: got %+v", name, e)
+	}
+	again := w.ImportItem(it, issuer.Options{})
+	if !again.OK() || again.Count(issuer.StatusAlready) != len(report.Rows) {
+		t.Errorf("%s again: %+v %v", it.File, again.Rows, again.Errors)
+	}
+	for i, row := range again.Rows {
+		if row.ID != report.Rows[i].ID || row.J != report.Rows[i].J || *row.Index != *report.Rows[i].Index {
+			t.Errorf("%s again: row %d is another record", it.File, row.Row)
 		}
-		sum := sha256.Sum256(storyFile(t, "contract/"+name+".txt"))
-		if e.ContractHash != base64.RawURLEncoding.EncodeToString(sum[:]) {
-			t.Errorf("%s: the contract hash is not that of the contract", name)
-		}
-		checkSchema(t, file, attestation.TypeEngagement, e)
 	}
 }
 
-func TestStoryEnrolments(t *testing.T) {
-	rows := map[string]string{}
-	for _, item := range story.Timeline() {
-		if item.Action != "enrol" {
-			continue
-		}
-		s := ParseEnrolments(item.File, storyFile(t, item.File))
-		if len(s.Errors) != 0 {
-			t.Fatalf("%s: %v", item.File, s.Errors)
-		}
-		for _, r := range s.Rows {
-			if r.Reference == item.Reference {
-				rows[item.Actor+" "+item.Engagement] = r.Claims.Presentation
+// filled lists the slots that have rungs, with their number, in the order of the plan.
+func filled(t *testing.T, w *issuertest.World, p *issuertest.Worker) string {
+	t.Helper()
+	var out []string
+	e := engagement(t, w, p)
+	for _, s := range attestation.Streams {
+		named := false
+		for _, per := range attestation.PeriodsBetween(s.Kind(), e.Start, e.End) {
+			if n := len(ladder(t, w, p, s, per)); n > 0 {
+				if !named {
+					out, named = append(out, string(s)), true
+				}
+				out = append(out, fmt.Sprintf("%s:%d", per, n))
 			}
 		}
 	}
-	if len(rows) != 7 || rows["bank A"] != "A-bank.sdjwt" || rows["authority B"] != "B-authority.sdjwt" {
-		t.Errorf("got %v, want bank and supporter for each engagement, and the authority for B", rows)
+	return strings.Join(out, " ")
+}
+
+func checkCorrection(t *testing.T, rungs []rung) {
+	t.Helper()
+	first, second := rungs[0].claims.(*attestation.WagePayment), rungs[1].claims.(*attestation.WagePayment)
+	if first.Hours.Overtime != "80.0" || first.Supersedes != "" || second.Hours.Overtime != "8.0" || second.Supersedes != rungs[0].verified.ID {
+		t.Errorf("correction: %+v %q then %+v %q", first.Hours, first.Supersedes, second.Hours, second.Supersedes)
 	}
 }
 
-func TestStoryStatements(t *testing.T) {
-	var got []string
-	for _, item := range story.Timeline() {
-		if item.Action != "statement" {
-			continue
+// TestWhatIsSigned checks for every type of the story: header, day of iat, holder, and that exactly the claims of the type metadata are
+// disclosable.
+func TestWhatIsSigned(t *testing.T) {
+	w := issuertest.New(t, store.NewMemory())
+	workers := w.Start()
+	for _, it := range story.Timeline() {
+		w.Clock.Set(it.At)
+		if it.Action == "import" && it.At.Before(time.Date(2026, 10, 3, 0, 0, 0, 0, time.UTC)) && it.Engagement != "B" {
+			w.ImportItem(it, issuer.Options{})
 		}
-		s, ok := story.StatementNamed(item.Statement)
-		if !ok || s.Engagement != item.Engagement || !item.At.Equal(s.Claims.Date.Start().Add(20*time.Hour)) {
-			t.Errorf("%s at %s: %+v", item.Statement, item.At, s)
-			continue
-		}
-		checkSchema(t, s.Name, attestation.TypeWorkerStatement, s.Claims)
-		got = append(got, fmt.Sprintf("%s %s %s", s.Engagement, s.Claims.Date, *s.Claims.Kind))
 	}
-	want := []string{"A 2026-02-26 accept", "B 2026-07-03 unpaid", "B 2026-07-13 ended", "B 2026-07-21 filed", "B 2026-07-22 job-search", "B 2026-07-30 unpaid", "B 2026-08-03 demand", "B 2026-09-10 job-search",
-		"C 2026-10-03 accept", "B 2026-10-05 job-search", "C 2026-10-09 filed"}
-	if !slices.Equal(got, want) {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	compacts := []string{workers["A"].SDJWT}
+	for _, c := range []struct {
+		stream attestation.Stream
+		period attestation.Period
+	}{{attestation.WageEmployer, "2026-05"}, {attestation.WageEmployer, "2026-04"}, {attestation.WageBank, "2026-05"}, {attestation.InterviewWorker, "2026-Q2"}, {attestation.ReportEmployer, "FY2025"}} {
+		for _, r := range ladder(t, w, workers["A"], c.stream, c.period) {
+			compacts = append(compacts, r.compact)
+		}
+	}
+	for _, r := range ladder(t, w, workers["C"], attestation.SeparationEmployer, "events-FY2026") {
+		compacts = append(compacts, r.compact)
+	}
+	for _, compact := range compacts {
+		checkSigned(t, w, compact)
 	}
 }
 
-func TestStoryTimeline(t *testing.T) {
-	items := story.Timeline()
-	stops := map[time.Time]bool{}
-	closed := map[time.Time]bool{}
-	actions := map[string]int{}
-	for i, item := range items {
-		if i > 0 && item.At.Before(items[i-1].At) {
-			t.Errorf("item %d goes back in time", i)
-		}
-		stops[item.At] = true
-		actions[item.Action]++
-		if item.Action == "checkpoint" {
-			closed[item.At] = true
-		}
-		if strings.HasPrefix(item.Action, "assess") && !closed[item.At] {
-			t.Errorf("judged at %s without a checkpoint", item.At)
+func checkSigned(t *testing.T, w *issuertest.World, compact string) {
+	t.Helper()
+	v := verify(t, w, compact)
+	vct, _ := v.Claims["vct"].(string)
+	header, err := keys.PeekHeader(v.JWT)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entity, key, err := w.Registry.List.EntityForHeader(header, w.Clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if header.Typ != "dc+sd-jwt" || header.Kid != key.Thumbprint() || len(header.X5C) != 1 || v.Claims["iss"] != entity.Issuer {
+		t.Errorf("%s: header typ %q, %d certificates, iss %v", vct, header.Typ, len(header.X5C), v.Claims["iss"])
+	}
+	iat, err := v.Claims["iat"].(json.Number).Int64()
+	if err != nil || iat%86400 != 0 || iat > w.Clock.Now().Unix() {
+		t.Errorf("%s: iat %v is no whole day", vct, v.Claims["iat"])
+	}
+	if v.Holder.IsZero() {
+		t.Errorf("%s is bound to no key", vct)
+	}
+	if err := schemas.Validate(vct, v.ClaimsJSON()); err != nil {
+		t.Error(err)
+	}
+	disclosed := map[string]bool{}
+	for _, d := range v.Disclosed {
+		path := pathOf(d)
+		disclosed[strings.Join(path, ".")] = true
+		if sd, ok := schemas.SDOf(vct, path...); !ok || sd == schemas.SDNever {
+			t.Errorf("%s: %s is disclosable, the metadata say %q", vct, strings.Join(path, "."), sd)
 		}
 	}
-	if actions["log-engagement"] != 3 || actions["enrol"] != 7 || actions["junk"] != 1 || actions["assess"] != 3 || len(stops) < 130 {
-		t.Errorf("got %v at %d instants", actions, len(stops))
+	leaves(v.Claims, nil, func(path []string) {
+		if sd, _ := schemas.SDOf(vct, path...); sd == schemas.SDAlways && !disclosed[strings.Join(path, ".")] {
+			t.Errorf("%s: %s is always visible, the metadata say %q", vct, strings.Join(path, "."), sd)
+		}
+	})
+}
+
+// pathOf returns the path of a disclosure; no type here has arrays with disclosable elements.
+func pathOf(d sdjwt.DisclosedClaim) (path []string) {
+	for _, p := range d.Path {
+		path = append(path, p.(string))
 	}
-	last := items[len(items)-1]
-	if last.Action != "assess" || last.Engagement != "C" || !last.At.Equal(story.Expected().AsOf) || len(last.Hide) != 1 || last.Hide[0] != (story.Hidden{Type: attestation.TypeWageReceipt, Period: "2026-03"}) {
-		t.Errorf("the story ends with %+v", last)
+	return path
+}
+
+// leaves calls fn for every member at any depth.
+func leaves(v any, path []string, fn func([]string)) {
+	object, _ := v.(map[string]any)
+	for name, member := range object {
+		at := append(slices.Clone(path), name)
+		fn(at)
+		leaves(member, at, fn)
 	}
-	for _, f := range story.Earlier() {
-		if !closed[f.AsOf] {
-			t.Errorf("no checkpoint at %s", f.AsOf)
+}
+
+// TestDisclosableClaims states once more, from the table of the credentials, what must be disclosable in a full payslip.
+func TestDisclosableClaims(t *testing.T) {
+	w := issuertest.New(t, store.NewMemory())
+	workers := w.Start()
+	w.Clock.Set(time.Date(2026, 5, 26, 9, 0, 0, 0, time.UTC))
+	for _, it := range story.Timeline() {
+		if it.File == "payroll/A-2026-05.csv" || it.File == "bank/A-2026-05.txt" {
+			w.ImportItem(it, issuer.Options{})
 		}
 	}
-	for e, c := range story.Expected().Engagements {
-		for _, f := range c.Findings {
-			if stop := f.Due.AddDays(10).End().Add(time.Hour); stop.Before(last.At) && !closed[stop] {
-				t.Errorf("%s %s %s: no checkpoint after grace", e, f.Obligation, f.Period)
+	disclosed := func(stream attestation.Stream) (out []string) {
+		for _, d := range ladder(t, w, workers["A"], stream, "2026-05")[0].verified.Disclosed {
+			out = append(out, strings.Join(pathOf(d), "."))
+		}
+		slices.Sort(out)
+		return out
+	}
+	for stream, want := range map[attestation.Stream][]string{
+		attestation.WageEmployer: {"allowances", "base", "deductions.employment_insurance", "deductions.health", "deductions.income_tax", "deductions.pension", "deductions.rent", "gross", "hours", "net", "overtime_pay"},
+		attestation.WageBank:     {"amount", "payer_name", "transaction_class"},
+	} {
+		if got := disclosed(stream); !slices.Equal(got, want) {
+			t.Errorf("%s: disclosable %q, want %q", stream, got, want)
+		}
+	}
+}
+
+// TestSlotsOfAnEngagement checks that each slot is a visible object with exactly one digest, whose disclosure is named s and holds 32 bytes, no
+// two alike.
+func TestSlotsOfAnEngagement(t *testing.T) {
+	w := issuertest.New(t, store.NewMemory())
+	p := issuertest.NewWorker(t)
+	if r := w.Engage("A", p); !r.OK() {
+		t.Fatal(r.Errors)
+	}
+	v := verify(t, w, p.SDJWT)
+	var payload struct {
+		Slots map[attestation.Stream]map[attestation.Period]map[string][]string `json:"slots"`
+	}
+	if err := json.Unmarshal(v.Payload, &payload); err != nil {
+		t.Fatal(err)
+	}
+	e, n := engagement(t, w, p), 0
+	for stream, periods := range attestation.Plan(e.Start, e.End) {
+		for _, per := range periods {
+			n++
+			if slot := payload.Slots[stream][per]; len(slot) != 1 || len(slot["_sd"]) != 1 {
+				t.Errorf("%s %s: %v", stream, per, slot)
 			}
 		}
 	}
-}
-
-// TestStoryTotals compares the expected findings with the story's table of totals.
-func TestStoryTotals(t *testing.T) {
-	expected := story.Expected()
-	if got := expected.AsOf.Format(time.RFC3339); got != "2026-11-20T00:00:00Z" {
-		t.Errorf("as of %s", got)
-	}
-	columns := []string{"fulfilled", "performed_late", "attested_late", "contradicted", "absent", "undisclosed", "not_due"}
-	for e, want := range map[string][]int{"A": {33, 0, 0, 0, 0, 0, 3, 36, 0, 0, 0}, "B": {19, 1, 0, 1, 5, 0, 1, 27, 5, 2, 0}, "C": {25, 3, 1, 3, 0, 1, 1, 34, 6, 1, 0}} {
-		c := expected.Engagements[e]
-		counted := map[string]int{}
-		for _, f := range c.Findings {
-			counted[f.Finding]++
-			if f.Reason == "" || f.Due.IsZero() || f.CorroboratedBy == nil {
-				t.Errorf("%s: %+v is not complete", e, f)
-			}
-		}
-		var got []int
-		for _, column := range columns {
-			got = append(got, counted[column])
-			if counted[column] != c.Counts[column] {
-				t.Errorf("%s: %d %s counted, %d stated", e, counted[column], column, c.Counts[column])
-			}
-		}
-		got = append(got, len(c.Findings), c.Gaps["accepting-organization"], c.Gaps["support-organization"], c.Gaps["worker"])
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: got %v, want %v", e, got, want)
-		}
-	}
-	if n := len(story.Earlier()); n != 21 {
-		t.Errorf("%d findings judged earlier, want 21", n)
-	}
-}
-
-func TestStoryParties(t *testing.T) {
-	roles := map[attestation.Role]int{}
-	for _, p := range story.Parties() {
-		roles[p.Role]++
-		if p.Role == attestation.Worker {
+	secrets := map[string]bool{}
+	for _, d := range v.Disclosed {
+		if d.Path[0] != "slots" {
 			continue
 		}
-		if err := attestation.CheckEntityID(p.ID); err != nil || p.From.String() != "2025-10-01" || p.Name["ja"] == "" || p.Name["en"] == "" {
-			t.Errorf("%s: %+v: %v", p.Actor, p, err)
+		var s registry.Secret
+		if err := json.Unmarshal(d.Value, &s); err != nil || len(d.Path) != 4 || d.Name != "s" {
+			t.Errorf("disclosure %v: %v", d.Path, err)
 		}
+		secrets[string(d.Value)] = true
 	}
-	if roles[attestation.AcceptingOrganization] != 3 || roles[attestation.SupportOrganization] != 1 || roles[attestation.Bank] != 1 || roles[attestation.Authority] != 1 || roles[attestation.Worker] != 3 {
-		t.Errorf("got %v", roles)
+	if len(secrets) != n {
+		t.Errorf("%d secrets for %d slots", len(secrets), n)
+	}
+	if _, err := w.Issuer.Org(context.Background(), "1"); err == nil {
+		t.Error("an organization that is not there was found")
 	}
 }

@@ -1,0 +1,236 @@
+// Package issuertest has what tests of issuers and wallets share: a registry in memory that fails on demand, and the organizations of the
+// story with their keys on a trust list.
+package issuertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"akashi/attestation"
+	"akashi/internal/keys"
+	"akashi/internal/sdjwt"
+	"akashi/registry"
+	"akashi/registry/trustlist"
+)
+
+// Origin is the name of the registry's log.
+const Origin = "registry.example"
+
+// Registry is a registry in memory. It admits what the real one admits and keeps the first record of each slot; it makes no proofs.
+//
+// The callbacks, where set, let a call fail: Before before anything is done, After when the records are stored and only the answer is
+// lost. Blind slots are answered by Lookup as absent, like those that no audited head covers yet.
+type Registry struct {
+	List  *trustlist.List
+	Lists []string // every version, oldest first
+	Now   func() time.Time
+
+	Before, After func(registry.SubmitRequest) error
+	BeforeLookup  func([]registry.Key) error
+	Alter         func(registry.Key, *registry.MemberProof) // what Lookup answers
+	Unchecked     bool                                      // admit without looking at the submission: for benchmarks
+
+	mu      sync.Mutex
+	blind   map[registry.Key]bool
+	entries map[registry.Key]*registry.MemberProof
+	log     []registry.Key
+	Submits []registry.SubmitRequest // every one that was admitted, in order, unless Unchecked
+	Lookups []registry.Key           // every key that was asked for
+}
+
+// Submit admits records.
+func (r *Registry) Submit(ctx context.Context, req registry.SubmitRequest) (*registry.SubmitResponse, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := call(r.Before, req); err != nil {
+		return nil, err
+	}
+	writer, err := r.admit(req)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := r.take(req, writer)
+	if lost := call(r.After, req); lost != nil {
+		return nil, lost
+	}
+	return resp, err
+}
+
+func call[T any](f func(T) error, v T) error {
+	if f == nil {
+		return nil
+	}
+	return f(v)
+}
+
+func (r *Registry) admit(req registry.SubmitRequest) (writer string, err error) {
+	if strings.Contains(req.Submission, "~") {
+		return string(attestation.Worker), r.admitStatement(req)
+	}
+	header, err := keys.PeekHeader(req.Submission)
+	if err != nil {
+		return "", err
+	}
+	entity, key, ok := r.List.EntityBySubmissionKey(header.Kid)
+	if !ok {
+		return "", errors.New("no such submission key")
+	}
+	if r.Unchecked {
+		return registry.WriterFor(entity.Roles[0], entity.ID), nil
+	}
+	for _, rec := range req.Records {
+		if err := registry.CheckBoxes(rec.A, rec.B); err != nil {
+			return "", err
+		}
+	}
+	s, err := registry.CheckSubmission(req.Submission, key, registry.ExpectSubmission{Issuer: entity.ID, Roles: entity.Roles, Origin: Origin, Now: r.Now()}, req.Records)
+	if err != nil {
+		return "", err
+	}
+	return s.Writer, nil
+}
+
+func (r *Registry) admitStatement(req registry.SubmitRequest) error {
+	u, err := sdjwt.Parse(req.Submission)
+	if err != nil {
+		return err
+	}
+	_, key, err := r.List.EntityForHeader(u.Header(), r.Now())
+	if err != nil {
+		return err
+	}
+	if len(req.Records) != 1 || len(u.Disclosures()) > 0 {
+		return errors.New("a statement comes alone, under the bare engagement")
+	}
+	ref := req.Records[0].Ref(string(attestation.Worker))
+	_, err = u.Verify(key, sdjwt.Expect{
+		Algs: []keys.Alg{keys.ES256}, VCT: []string{attestation.TypeEngagement.VCT()},
+		KeyBinding: &sdjwt.ExpectKeyBinding{Audience: Origin, Nonce: registry.StatementNonce(ref.K, ref.V), Now: r.Now()},
+	})
+	return err
+}
+
+func (r *Registry) take(req registry.SubmitRequest, writer string) (*registry.SubmitResponse, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.Unchecked {
+		r.Submits = append(r.Submits, req)
+	}
+	var err error
+	resp := &registry.SubmitResponse{Checkpoint: "checkpoint"}
+	for _, rec := range req.Records {
+		result := r.put(writer, rec)
+		resp.Results = append(resp.Results, result)
+		if result.Status == registry.StatusConflict {
+			err = registry.ErrConflict
+		}
+	}
+	return resp, err
+}
+
+func (r *Registry) put(writer string, rec registry.Record) registry.SubmitResult {
+	k, v := registry.KeyOf(writer, rec.X), registry.ValueOf(rec.A, rec.B)
+	if m := r.entries[k]; m != nil {
+		if m.Value == v {
+			return registry.SubmitResult{Key: k, Index: m.Index, Status: registry.StatusAlready}
+		}
+		return registry.SubmitResult{Key: k, Index: m.Index, Status: registry.StatusConflict}
+	}
+	if r.entries == nil {
+		r.entries = map[registry.Key]*registry.MemberProof{}
+	}
+	m := &registry.MemberProof{Index: uint64(len(r.log)), Value: v, A: slices.Clone(rec.A), B: slices.Clone(rec.B), HB: registry.HashOf(rec.B)}
+	r.entries[k], r.log = m, append(r.log, k)
+	return registry.SubmitResult{Key: k, Index: m.Index, Status: registry.StatusLogged}
+}
+
+// Put writes a record into a slot as if its writer had submitted it.
+func (r *Registry) Put(writer string, rec registry.Record) registry.SubmitResult {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.put(writer, rec)
+}
+
+// Junk writes octets that do not open into rung j of a period.
+func (r *Registry) Junk(writer string, period registry.Secret, j int) {
+	r.Put(writer, registry.Record{X: registry.SlotSecret(period, j).Find(), A: make([]byte, 12+4096+16), B: []byte{}})
+}
+
+// Lookup answers what stands at the keys.
+func (r *Registry) Lookup(ctx context.Context, slots []registry.Key) (*registry.LookupResponse, error) {
+	if err := errors.Join(ctx.Err(), call(r.BeforeLookup, slots)); err != nil {
+		return nil, err
+	}
+	if len(slots) > registry.MaxLookupKeys {
+		return nil, fmt.Errorf("%d keys at once", len(slots))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Lookups = append(r.Lookups, slots...)
+	resp := &registry.LookupResponse{}
+	for _, k := range slots {
+		result := registry.LookupResult{Key: k}
+		if m := r.entries[k]; m != nil && !r.blind[k] {
+			copied := *m
+			if result.Member = &copied; r.Alter != nil {
+				r.Alter(k, result.Member)
+			}
+		}
+		resp.Results = append(resp.Results, result)
+	}
+	return resp, nil
+}
+
+// TrustLists answers every version of the trust list.
+func (r *Registry) TrustLists(ctx context.Context) (*registry.TrustListsResponse, error) {
+	if err := errors.Join(ctx.Err(), call(r.BeforeLookup, nil)); err != nil {
+		return nil, err
+	}
+	resp := &registry.TrustListsResponse{}
+	for i, jwt := range r.Lists {
+		resp.Lists = append(resp.Lists, registry.TrustListItem{JWT: jwt, Index: uint64(i)})
+	}
+	return resp, nil
+}
+
+// Blind hides every entry so far from Lookup; Unblind shows them again.
+func (r *Registry) Blind() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.blind = map[registry.Key]bool{}
+	for k := range r.entries {
+		r.blind[k] = true
+	}
+}
+
+// Unblind ends Blind.
+func (r *Registry) Unblind() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.blind = nil
+}
+
+// Entries returns every member by key.
+func (r *Registry) Entries() map[registry.Key]registry.MemberProof {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make(map[registry.Key]registry.MemberProof, len(r.entries))
+	for k, m := range maps.All(r.entries) {
+		out[k] = *m
+	}
+	return out
+}
+
+// Len returns the number of entries.
+func (r *Registry) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.log)
+}

@@ -1,0 +1,344 @@
+package issuer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"akashi/attestation"
+	"akashi/internal/keys"
+	"akashi/internal/store"
+	"akashi/registry"
+)
+
+const (
+	batchSize   = 250 // records of one submission: with the largest boxes it stays under the registry's bound for a request
+	maxInFlight = 8   // submissions that wait for their epoch at the same time
+	maxTries    = 5   // of one submission that meets a full queue
+	maxWait     = time.Minute
+)
+
+// errUnclear says that a slot was taken by a record that the registry does not show yet, or cannot show. Moving on without seeing it
+// might log one attestation twice.
+var errUnclear = errors.New("the registry says that slots are taken and does not show yet by what; the records wait")
+
+// Flush sends every record of every organization that has no receipt yet, as after a crash or while the registry was away.
+func (i *Issuer) Flush(ctx context.Context) (sent int, err error) {
+	ids, err := i.Orgs(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var errs []error
+	for _, id := range ids {
+		n, err := i.flushOrg(ctx, id)
+		sent += n
+		if err != nil {
+			errs = append(errs, fmt.Errorf("organization %s: %w", id, err))
+		}
+	}
+	return sent, errors.Join(errs...)
+}
+
+func (i *Issuer) flushOrg(ctx context.Context, id string) (int, error) {
+	o, err := i.org(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	defer i.imports.lock(o.ID)()
+	return i.send(ctx, o)
+}
+
+// send submits every record of the organization that has no receipt, and returns how many got one.
+//
+// Of one ladder only the lowest such rung is ever under way, so a record that finds its slot taken can move up, and what stands above
+// it with it, without a gap and without changing octets that were sent.
+func (i *Issuer) send(ctx context.Context, o *org) (sent int, err error) {
+	s := sender{i: i, o: o, unclear: map[ladder]bool{}}
+	for {
+		front, err := s.front(ctx)
+		if err != nil {
+			return s.sent, err
+		}
+		if len(front) == 0 {
+			break
+		}
+		if err := s.sendAll(ctx, front); err != nil {
+			return s.sent, err
+		}
+	}
+	if len(s.unclear) > 0 {
+		return s.sent, errUnclear
+	}
+	return s.sent, nil
+}
+
+// sender is one run of [Issuer.send].
+type sender struct {
+	i *Issuer
+	o *org
+
+	mu      sync.Mutex // guards what follows
+	sent    int
+	unclear map[ladder]bool
+}
+
+// front returns the records to send next: the lowest rung without a receipt of every ladder that is not unclear.
+func (s *sender) front(ctx context.Context) (front []*record, err error) {
+	var last ladder
+	err = s.i.Store.View(ctx, func(tx store.Tx) error {
+		return tx.Scan([]byte(prefixPending+s.o.ID+"/"), func(_, slot []byte) error {
+			r := new(record)
+			if err := getJSON(tx, slot, r); err != nil {
+				return err
+			}
+			if l := r.ladder(); l != last && !s.unclear[l] {
+				front = append(front, r)
+				last = l
+			}
+			return nil
+		})
+	})
+	return front, err
+}
+
+// sendAll submits records in batches, several at a time. After the first that fails none is begun.
+func (s *sender) sendAll(ctx context.Context, records []*record) error {
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(maxInFlight)
+	for batch := range slices.Chunk(records, batchSize) {
+		g.Go(func() error {
+			if running.Err() != nil {
+				return nil
+			}
+			return s.sendBatch(ctx, batch)
+		})
+	}
+	return g.Wait()
+}
+
+// sendBatch submits one batch and notes the receipts. Records without one stay pending.
+func (s *sender) sendBatch(ctx context.Context, records []*record) error {
+	wire, err := s.wire(ctx, records)
+	if err != nil {
+		return err
+	}
+	resp, err := s.submit(ctx, wire)
+	if err != nil && !errors.Is(err, registry.ErrConflict) {
+		return err
+	}
+	if resp == nil || len(resp.Results) != len(records) {
+		return fmt.Errorf("%w: it is not about the records that were sent", registry.ErrAnswer)
+	}
+	var logged, taken []*record
+	for n, r := range records {
+		switch result := resp.Results[n]; {
+		case result.Key != r.Key:
+			return fmt.Errorf("%w: it is not about the records that were sent", registry.ErrAnswer)
+		case result.Status == registry.StatusConflict:
+			taken = append(taken, r)
+		default:
+			r.Logged, r.Index = true, result.Index
+			logged = append(logged, r)
+		}
+	}
+	if err := s.note(ctx, logged); err != nil {
+		return err
+	}
+	return s.resolve(ctx, taken)
+}
+
+// wire returns what the registry is sent: the stored octets.
+func (s *sender) wire(ctx context.Context, records []*record) ([]registry.Record, error) {
+	out := make([]registry.Record, len(records))
+	err := s.i.Store.View(ctx, func(tx store.Tx) error {
+		for n, r := range records {
+			o, err := loadOctets(tx, r.slot(s.o.ID))
+			if err != nil {
+				return err
+			}
+			out[n] = registry.Record{X: r.X, A: o.a, B: o.b}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// submit signs and sends one submission, and waits where the registry has no room just now.
+func (s *sender) submit(ctx context.Context, batch []registry.Record) (*registry.SubmitResponse, error) {
+	for try := 1; ; try++ {
+		jwt, err := registry.MakeSubmission(s.o.submission, s.o.ID, s.i.Origin, batch, registry.WriterFor(s.o.Role, s.o.ID), s.i.Now())
+		if err != nil {
+			return nil, err
+		}
+		resp, err := s.i.Registry.Submit(ctx, registry.SubmitRequest{Submission: jwt, Records: batch})
+		var busy *registry.RetryError
+		if !errors.As(err, &busy) || try == maxTries || busy.After > maxWait {
+			return resp, err
+		}
+		select {
+		case <-time.After(busy.After):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// note stores receipts.
+func (s *sender) note(ctx context.Context, logged []*record) error {
+	if len(logged) == 0 {
+		return nil
+	}
+	err := s.i.Store.Update(ctx, func(tx store.Tx) error {
+		for _, r := range logged {
+			if err := r.save(tx, s.o.ID, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		s.mu.Lock()
+		s.sent += len(logged)
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// resolve looks at slots that hold another value: our own JWT, sealed before, is done; anything else moves the record on.
+func (s *sender) resolve(ctx context.Context, taken []*record) error {
+	if len(taken) == 0 {
+		return nil
+	}
+	wanted := make([]registry.Key, len(taken))
+	for n, r := range taken {
+		wanted[n] = r.Key
+	}
+	resp, err := s.i.Registry.Lookup(ctx, wanted)
+	if err != nil {
+		return err
+	}
+	if len(resp.Results) != len(taken) {
+		return fmt.Errorf("%w: it is not about the slots that were asked for", registry.ErrAnswer)
+	}
+	for n, r := range taken {
+		if err := s.resolveOne(ctx, r, resp.Results[n].Member); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sender) resolveOne(ctx context.Context, r *record, m *registry.MemberProof) error {
+	if m == nil || !m.Erased && (m.A == nil || !m.MatchesValue()) {
+		s.mu.Lock()
+		s.unclear[r.ladder()] = true
+		s.mu.Unlock()
+		return nil
+	}
+	e, err := s.enrolment(ctx, r)
+	if err != nil {
+		return err
+	}
+	secret, err := r.secret(e)
+	if err != nil {
+		return err
+	}
+	if jwt, err := registry.OpenA(secret, r.Key, m.A); err == nil {
+		if id, err := keys.ID(jwt); err == nil && id == r.ID {
+			r.Logged, r.Index = true, m.Index
+			return s.note(ctx, []*record{r})
+		}
+	}
+	return s.moveUp(ctx, r, e)
+}
+
+// enrolment returns the enrolment that the record was made from.
+func (s *sender) enrolment(ctx context.Context, r *record) (*Enrolment, error) {
+	engagement := r.Engagement
+	if r.Type == attestation.TypeEngagement {
+		engagement = r.ID
+	}
+	e := new(Enrolment)
+	err := s.i.Store.View(ctx, func(tx store.Tx) error {
+		reference, err := tx.Get(engagementKey(s.o.ID, engagement))
+		if err != nil {
+			return err
+		}
+		return getJSON(tx, enrolKey(s.o.ID, string(reference)), e)
+	})
+	return e, err
+}
+
+// waiting is a record without a receipt on its way to another rung.
+type waiting struct {
+	record *record
+	octets octets
+	latest bool // about its thing
+}
+
+// moveUp gives r the next rung, and what stands above it without a receipt the rungs after: none of these was sent yet, but r.
+func (s *sender) moveUp(ctx context.Context, r *record, e *Enrolment) error {
+	return s.i.Store.Update(ctx, func(tx store.Tx) error {
+		rungs, err := s.takeWaiting(tx, r.ladder())
+		if err != nil {
+			return err
+		}
+		for _, w := range rungs {
+			if err := s.putOneUp(tx, w, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// takeWaiting takes all records without a receipt out of the ladder, the lowest first.
+func (s *sender) takeWaiting(tx store.Tx, l ladder) (rungs []waiting, err error) {
+	err = tx.Scan(pendingKey(ladderKey(s.o.ID, l)), func(_, slot []byte) (err error) {
+		w := waiting{record: new(record)}
+		if err := getJSON(tx, slot, w.record); err != nil {
+			return err
+		}
+		if w.octets, err = loadOctets(tx, slot); err != nil {
+			return err
+		}
+		latest, err := tx.Get(identityKey(s.o.ID, w.record.Engagement, w.record.Identity))
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		w.latest = bytes.Equal(latest, slot)
+		rungs = append(rungs, w)
+		return w.record.remove(tx, s.o.ID)
+	})
+	return rungs, err
+}
+
+// putOneUp seals the record for the next rung. Where there is none it keeps its octets and is sent no more.
+func (s *sender) putOneUp(tx store.Tx, w waiting, e *Enrolment) (err error) {
+	r, out := w.record, &w.octets
+	if r.J++; r.J < registry.MaxRungs {
+		out, err = s.i.seal(r, s.o, e, string(w.octets.sdJWT))
+	} else {
+		r.NoRoom = true
+	}
+	if err == nil {
+		err = r.save(tx, s.o.ID, out)
+	}
+	if err == nil && w.latest {
+		err = r.saveLatest(tx, s.o.ID)
+	}
+	return err
+}
+
+// jwtOf returns the issuer-signed JWT of an SD-JWT.
+func jwtOf(compact string) string {
+	jwt, _, _ := strings.Cut(compact, "~")
+	return jwt
+}
