@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"akashi/attestation"
+	"akashi/compliance"
+	"akashi/internal/evidence"
+	"akashi/registry"
+	"akashi/testdata/story"
+)
+
+// What the file of a year holds.
+const (
+	yearAttestations = 60
+	yearEmptySlots   = 24 // with nothing on their first rung; besides, every ladder with members ends with an empty rung
+)
+
+// benchYear measures the evidence file of one engagement's year, made by a registry with all witnesses and auditors.
+func benchYear(ctx context.Context, b *benchRun) error {
+	f, trust, err := makeYear(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkYear(f); err != nil {
+		return err
+	}
+	data, err := f.Marshal()
+	if err != nil {
+		return err
+	}
+	b.add("evidence.bytes_year", float64(len(data)))
+	perSlot, err := slotBytes(f)
+	if err != nil {
+		return err
+	}
+	b.add("evidence.bytes_slot", perSlot)
+
+	bare, err := bareChecks(f, trust)
+	if err != nil {
+		return err
+	}
+	times, err := b.perOp(ctx, func() error {
+		if r := evidence.VerifyBytes(data, trust, evidence.Options{}); r.Result != compliance.Pass {
+			return fmt.Errorf("the evidence file does not verify: %+v", r.Checks)
+		}
+		return nil
+	}, func() error { return runBare(bare) })
+	if err != nil {
+		return err
+	}
+	b.addBeside("evidence.verify_year", millis(times[0]), millis(times[1]))
+	return nil
+}
+
+// makeYear plays engagement A of the story up to June 2026, so that the wages of four months and much else are missing, and adds
+// support sessions up to 60 attestations. Everything is judged three weeks after its end.
+func makeYear(ctx context.Context) (f *evidence.File, trust evidence.Trust, err error) {
+	dir, err := os.MkdirTemp("", "akashi-bench-")
+	if err != nil {
+		return nil, trust, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	p, err := newPlayer(ctx, dir)
+	if err != nil {
+		return nil, trust, err
+	}
+	defer func() {
+		err = errors.Join(err, stopBench(ctx, p.in))
+	}()
+	if err := p.playYear(ctx); err != nil {
+		return nil, trust, err
+	}
+	if err := p.audited(ctx); err != nil {
+		return nil, trust, err
+	}
+	if f, _, err = p.assess(ctx, yearEngagement, nil); err != nil {
+		return nil, trust, err
+	}
+	trust, err = p.in.cfg.trust()
+	return f, trust, err
+}
+
+const yearEngagement = "A"
+
+// yearUnpaid is the month from which on no wage is recorded.
+const yearUnpaid = attestation.Period("2026-07")
+
+func inYear(it story.Item) bool {
+	wage := it.Type == attestation.TypeWagePayment || it.Type == attestation.TypeWageReceipt
+	return it.Engagement == yearEngagement && !(wage && it.Period >= yearUnpaid)
+}
+
+func (p *player) playYear(ctx context.Context) error {
+	sessions := yearSessions()
+	for _, it := range story.Timeline() {
+		if !inYear(it) {
+			continue
+		}
+		p.clock.set(it.At)
+		due := 0
+		for due < len(sessions) && sessions[due].Before(attestation.DateOf(it.At)) {
+			due++
+		}
+		if err := p.importSessions(ctx, sessions[:due]); err != nil {
+			return err
+		}
+		if it.Action == "assess" {
+			return nil
+		}
+		sessions = sessions[due:]
+		if err := p.step(ctx, it, nil, nil); err != nil {
+			return storyError(it, err)
+		}
+	}
+	return errors.New("the story has no end")
+}
+
+// yearSessions returns the days of the support sessions, ten days apart.
+func yearSessions() []attestation.Date {
+	days := make([]attestation.Date, 35)
+	for i := range days {
+		days[i] = attestation.NewDate(2025, time.November, 5).AddDays(10 * i)
+	}
+	return days
+}
+
+func (p *player) importSessions(ctx context.Context, days []attestation.Date) error {
+	if len(days) == 0 {
+		return nil
+	}
+	var sheet strings.Builder
+	sheet.WriteString("reference,item,date,mode,minutes,place,language,interpreter,staff,topics\n")
+	for _, d := range days {
+		fmt.Fprintf(&sheet, "%s,ヘ,%s,in-person,90,Nagoya,vi,external,S-07,language\n", p.supportReference(), d)
+	}
+	it := story.Item{Actor: "supporter", Type: attestation.TypeSupportSession, File: "sessions.csv"}
+	_, err := p.importRows(ctx, it, []byte(sheet.String()))
+	return err
+}
+
+func (p *player) supportReference() string {
+	for _, party := range p.parties {
+		if party.Engagement == yearEngagement {
+			return party.SupportReference
+		}
+	}
+	return ""
+}
+
+// checkYear makes sure that the file is what the figure says.
+func checkYear(f *evidence.File) error {
+	members, empty, first := 0, 0, true
+	for _, r := range f.Slots {
+		p, err := registry.ParseProof(r.Proof)
+		if err != nil {
+			return err
+		}
+		switch {
+		case p.Kind == registry.ProofMember:
+			members++
+		case first:
+			empty++
+		}
+		first = p.Kind != registry.ProofMember // of the next ladder
+	}
+	if members != yearAttestations || len(f.Presentation.Attestations) != yearAttestations || empty != yearEmptySlots {
+		return fmt.Errorf("the file has %d attestations in %d records and %d empty slots, not %d and %d",
+			len(f.Presentation.Attestations), members, empty, yearAttestations, yearEmptySlots)
+	}
+	return nil
+}
+
+// slotBytes returns the mean size of a slot's record in the file without the credential itself.
+func slotBytes(f *evidence.File) (float64, error) {
+	total := 0
+	for _, r := range f.Slots {
+		r.JWT, r.A = "", nil
+		data, err := json.Marshal(r)
+		if err != nil {
+			return 0, err
+		}
+		total += len(data)
+	}
+	return float64(total) / float64(len(f.Slots)), nil
+}

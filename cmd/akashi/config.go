@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Config is DIR/config.yaml. Every field outside lists may be overridden by the variable named AKASHI_ and its path in capitals, for example
+// AKASHI_REGISTRY_EPOCH=2s. Unknown keys are refused. Paths are relative to the folder of the file.
+type Config struct {
+	Host     string         `yaml:"host"`     // name in URLs and certificates
+	Registry RegistryConfig `yaml:"registry"` // log, map, sealed records, trust list
+	Issuer   ServiceConfig  `yaml:"issuer"`
+	Members  []MemberConfig `yaml:"members"` // witnesses and auditors that this instance runs
+	Stores   StoreConfig    `yaml:"stores"`
+
+	dir string // folder of the file
+}
+
+// RegistryConfig is the registry's part.
+type RegistryConfig struct {
+	ServiceConfig `yaml:",inline"`
+	Origin        string        `yaml:"origin"` // name of the log, first line of every checkpoint
+	Epoch         time.Duration `yaml:"epoch"`  // how long a batch is collected; 200ms to 60s
+	Idle          time.Duration `yaml:"idle"`   // an idle registry closes an epoch this often; 0 = never
+}
+
+// ServiceConfig is where a service listens and how others reach it.
+type ServiceConfig struct {
+	Listen string `yaml:"listen"` // host:port
+	URL    string `yaml:"url"`    // without a trailing slash
+}
+
+// MemberConfig is one witness or auditor.
+type MemberConfig struct {
+	Role          string `yaml:"role"` // witness or auditor
+	Name          string `yaml:"name"`
+	ServiceConfig `yaml:",inline"`
+	Key           string `yaml:"key"`               // file of the Ed25519 seed
+	Log           string `yaml:"log,omitempty"`     // verifier key of an outside log; empty = this instance's own
+	LogURL        string `yaml:"log_url,omitempty"` // where an auditor reads an outside log
+}
+
+// StoreConfig is where data lies.
+type StoreConfig struct {
+	Key string `yaml:"key"` // file of 32 octets in hex: stores are encrypted with it; empty = not encrypted
+}
+
+const configName = "config.yaml"
+
+// loadConfig reads path, which may also name the folder that holds config.yaml, and checks it whole.
+func loadConfig(path string) (*Config, error) {
+	if path == "" {
+		return nil, &exitError{exitUsage, errors.New("--config is needed: the config.yaml that `akashi init DIR` made")}
+	}
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		path = filepath.Join(path, configName)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w; `akashi init DIR` makes one", err)
+	}
+	var c Config
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := override(reflect.ValueOf(&c).Elem(), "AKASHI", os.LookupEnv); err != nil {
+		return nil, err
+	}
+	c.dir = filepath.Dir(path)
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &c, nil
+}
+
+// override sets the fields of v, a struct, that lookup knows under prefix and their path in capitals.
+func override(v reflect.Value, prefix string, lookup func(string) (string, bool)) error {
+	for i := range v.NumField() {
+		field, tag := v.Field(i), v.Type().Field(i).Tag.Get("yaml")
+		name, _, _ := strings.Cut(tag, ",")
+		path := prefix
+		if name != "" {
+			path += "_" + strings.ToUpper(name)
+		}
+		if tag == "" {
+			continue
+		}
+		if field.Kind() == reflect.Struct {
+			if err := override(field, path, lookup); err != nil {
+				return err
+			}
+			continue
+		}
+		value, ok := lookup(path)
+		if !ok {
+			continue
+		}
+		switch p := field.Addr().Interface().(type) {
+		case *string:
+			*p = value
+		case *time.Duration:
+			d, err := time.ParseDuration(value)
+			if err != nil {
+				return fmt.Errorf("%s: %q is no duration such as 2s", path, value)
+			}
+			*p = d
+		}
+	}
+	return nil
+}
+
+// runsRegistry tells an instance with a registry from the folder of one outside witness or auditor.
+func (c *Config) runsRegistry() bool { return c.Registry.Listen != "" || len(c.Members) == 0 }
+
+func (c *Config) check() error {
+	return errors.Join(c.checkServices(), c.checkMembers())
+}
+
+func (c *Config) checkServices() error {
+	if !c.runsRegistry() {
+		return nil
+	}
+	need := func(name, v string) error {
+		if v == "" {
+			return fmt.Errorf("%s is missing", name)
+		}
+		return nil
+	}
+	err := errors.Join(need("host", c.Host), need("registry.origin", c.Registry.Origin), need("registry.url", c.Registry.URL),
+		need("registry.listen", c.Registry.Listen), need("issuer.url", c.Issuer.URL), need("issuer.listen", c.Issuer.Listen))
+	if c.Registry.Epoch < time.Millisecond || c.Registry.Epoch > time.Minute {
+		err = errors.Join(err, fmt.Errorf("registry.epoch %s is outside 1ms to 60s", c.Registry.Epoch))
+	}
+	return err
+}
+
+func (c *Config) checkMembers() error {
+	var err error
+	for _, m := range c.Members {
+		switch {
+		case m.Role != roleWitness && m.Role != roleAuditor:
+			err = errors.Join(err, fmt.Errorf("member %q: role %q is neither witness nor auditor", m.Name, m.Role))
+		case m.Name == "" || m.Listen == "" || m.Key == "":
+			err = errors.Join(err, fmt.Errorf("member %q: name, listen and key are needed", m.Name))
+		case !c.runsRegistry() && m.Log == "":
+			err = errors.Join(err, fmt.Errorf("member %q: log is missing: the verifier key of the log", m.Name))
+		}
+	}
+	return err
+}
+
+// path returns a path of the configuration, which is relative to its folder.
+func (c *Config) path(elem ...string) string {
+	p := filepath.Join(elem...)
+	if filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(c.dir, p)
+}
+
+func (c *Config) write() error {
+	data, err := yaml.Marshal(c)
+	if err != nil {
+		return err
+	}
+	head := "# Akashi, one instance. Every key can be overridden by AKASHI_<PATH>, for example AKASHI_REGISTRY_EPOCH=2s.\n"
+	return os.WriteFile(filepath.Join(c.dir, configName), append([]byte(head), data...), 0o600)
+}
+
+// readSeed reads an Ed25519 seed in hex.
+func readSeed(path string) (ed25519.PrivateKey, error) {
+	seed, err := readHexKey(path, ed25519.SeedSize)
+	if err != nil {
+		return nil, err
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// readHexKey reads a file of n octets in hex. An empty path is no key.
+func readHexKey(path string, n int) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var b []byte
+	if _, err := fmt.Sscanf(strings.TrimSpace(string(text)), "%x", &b); err != nil || len(b) != n {
+		return nil, fmt.Errorf("%s does not hold %d octets in hex", path, n)
+	}
+	return b, nil
+}

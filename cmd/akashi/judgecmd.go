@@ -1,0 +1,264 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"akashi/attestation"
+	"akashi/compliance"
+	"akashi/internal/evidence"
+	"akashi/internal/keys"
+	"akashi/verifier"
+)
+
+// loadTrust reads what a verifier pins. policy is a folder with the files policy and policy-auditors, or the witnesses' file with the
+// auditors' file beside it. Without an auditors' file absences stay unknown.
+func loadTrust(policy, anchor string) (evidence.Trust, error) {
+	var t evidence.Trust
+	path := policy
+	if st, err := os.Stat(policy); err == nil && st.IsDir() {
+		path = filepath.Join(policy, filePolicy)
+	}
+	auditors := filepath.Join(filepath.Dir(path), fileAuditors)
+	if _, err := os.Stat(auditors); errors.Is(err, os.ErrNotExist) {
+		auditors = ""
+	}
+	var err error
+	if t.Policy, t.Auditors, err = loadPolicies(path, auditors); err != nil {
+		return t, err
+	}
+	t.Anchor, err = loadAnchor(anchor)
+	return t, err
+}
+
+func newVerify(s streams) *cobra.Command {
+	var policy, anchor, at string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify FILE",
+		Short: "Check an evidence file, presentation or SD-JWT offline",
+		Long: "Check a file with nothing but the policy and the trust anchor. Exit code 0: every check passes and the stated assessment is\n" +
+			"reproduced, whatever its findings; 1: a check fails; 3: it cannot be decided.",
+		Args: exactArgs("FILE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			data, err := os.ReadFile(args[0])
+			if err != nil {
+				return err
+			}
+			if policy == "" {
+				policy = filepath.Dir(args[0])
+			}
+			if anchor == "" {
+				anchor = filepath.Join(filepath.Dir(args[0]), fileAnchor)
+			}
+			trust, err := loadTrust(policy, anchor)
+			if err != nil {
+				return err
+			}
+			when := time.Now()
+			if at != "" {
+				if when, err = time.Parse(time.RFC3339, at); err != nil {
+					return &exitError{exitUsage, fmt.Errorf("--at %q: write 2027-11-20T00:00:00Z", at)}
+				}
+			}
+			return printVerification(s, verifier.Verify(data, trust, verifier.Options{At: when, TrustList: listBeside(policy)}), asJSON)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&policy, "policy", "", "folder with policy and policy-auditors, or the policy file; default beside FILE")
+	f.StringVar(&anchor, "trust-anchor", "", "trust anchor's public JWK; default trust-anchor.jwk beside FILE")
+	f.StringVar(&at, "at", "", "time to report as that of this verification; it changes no finding")
+	f.BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+// listBeside returns the newest trust list of an instance's folder; files that bring their own need none.
+func listBeside(policy string) string {
+	lists, err := (&Config{dir: policy}).trustLists()
+	if err != nil || len(lists) == 0 {
+		return ""
+	}
+	return lists[len(lists)-1]
+}
+
+func printVerification(s streams, r *evidence.Result, asJSON bool) error {
+	if asJSON {
+		if err := s.json(r); err != nil {
+			return err
+		}
+	} else {
+		for _, c := range r.Checks {
+			fmt.Fprintf(s.out, "%-7s %-28s %s\n", c.Result, c.Code, c.Detail)
+		}
+		if r.Assessment != nil {
+			printAssessment(s.out, r.Assessment.Engagement, r.Assessment)
+		}
+		fmt.Fprintf(s.out, "\n%s: %s\n", r.Kind, r.Result)
+	}
+	switch r.Result {
+	case compliance.Pass:
+		return nil
+	case compliance.Fail:
+		return &exitError{exitFails, nil}
+	}
+	return &exitError{exitUnknown, nil}
+}
+
+func newAssess(s streams) *cobra.Command {
+	var config, presentation, asOf, from, to, out string
+	var o verifier.Request
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "assess",
+		Short: "Judge a presentation with the registry's proofs",
+		Args:  exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(config)
+			if err != nil {
+				return err
+			}
+			if presentation == "" || o.Audience == "" || o.Nonce == "" {
+				return &exitError{exitUsage, errors.New("--presentation, --aud and --nonce are needed")}
+			}
+			o.Now, o.From, o.To = time.Now(), attestation.Period(from), attestation.Period(to)
+			at := o.Now
+			if asOf != "" {
+				if at, err = time.Parse(time.RFC3339, asOf); err != nil {
+					return &exitError{exitUsage, fmt.Errorf("--as-of %q: write 2026-11-20T00:00:00Z", asOf)}
+				}
+			}
+			data, err := os.ReadFile(presentation)
+			if err != nil {
+				return err
+			}
+			shown, err := evidence.ParsePresentation(data)
+			if err != nil {
+				return err
+			}
+			o.Presentation = *shown
+			trust, err := cfg.trust()
+			if err != nil {
+				return err
+			}
+			client, err := cfg.registryClient()
+			if err != nil {
+				return err
+			}
+			file, result, err := verifier.Assess(cmd.Context(), o, client, trust)
+			if err != nil {
+				return err
+			}
+			if err := fresh(result.Assessment, at); err != nil {
+				return err
+			}
+			return printAssessed(s, file, result, out, asJSON)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&config, "config", "", "config.yaml of the instance")
+	f.StringVar(&presentation, "presentation", "", "file that a wallet wrote")
+	f.StringVar(&o.Audience, "aud", "", "audience that the presentation must be made for")
+	f.StringVar(&o.Nonce, "nonce", "", "nonce that the presentation must carry")
+	f.StringVar(&asOf, "as-of", "", "time of the judgement; it must lie within 24 hours after the registry's audited head")
+	f.StringVar(&from, "from", "", "first month, as 2025-11; default the contract's first")
+	f.StringVar(&to, "to", "", "last month; default the month of the judgement")
+	f.StringVar(&out, "out", "", "write the evidence file")
+	f.BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+// maxHeadAge is how old the audited head may be for an absence to be stated as of now.
+const maxHeadAge = 24 * time.Hour
+
+// fresh checks that the registry's audited head, as of which the case was judged, is of the 24 hours before at.
+func fresh(a *compliance.Assessment, at time.Time) error {
+	if a == nil || !a.AsOf.After(at) && at.Sub(a.AsOf) <= maxHeadAge {
+		return nil
+	}
+	return &exitError{exitUnknown, fmt.Errorf("the registry can prove the case as of %s only, not as of %s", a.AsOf.Format(time.RFC3339), at.Format(time.RFC3339))}
+}
+
+func printAssessed(s streams, file *evidence.File, result *evidence.Result, out string, asJSON bool) error {
+	if out != "" {
+		data, err := file.Marshal()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(out, data, 0o644); err != nil {
+			return err
+		}
+	}
+	return printVerification(s, result, asJSON)
+}
+
+func newCalendar(s streams) *cobra.Command {
+	var events, asOf string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "calendar ENGAGEMENT.json",
+		Short: "Every duty of an engagement with due date, rule and legal basis",
+		Long: "ENGAGEMENT.json holds the engagement's claims (`akashi wallet show ID --json` prints them as \"claims\"). --events is a JSON array of\n" +
+			"events such as {\"kind\": \"end\", \"date\": \"2026-07-10\", \"reason_class\": \"employer\"}.",
+		Args: exactArgs("ENGAGEMENT.json"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			e, err := readJSONFile[attestation.Engagement](args[0])
+			if err != nil {
+				return err
+			}
+			var list []compliance.Event
+			if events != "" {
+				p, err := readJSONFile[[]compliance.Event](events)
+				if err != nil {
+					return err
+				}
+				list = *p
+			}
+			until := attestation.Date{}
+			if asOf != "" {
+				if until, err = attestation.ParseDate(asOf); err != nil {
+					return &exitError{exitUsage, fmt.Errorf("--as-of: %w", err)}
+				}
+			}
+			duties, err := compliance.Calendar(*e, list, attestation.Date{}, until)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return s.json(map[string]any{"duties": duties})
+			}
+			for _, d := range duties {
+				fmt.Fprintf(s.out, "%-15s %-11s due %-10s (nominal %s, %s)  %s: %s; %s\n", d.Obligation, d.Period, d.Due, d.NominalDue, d.Rule, d.DutyHolder, d.Title["en"], d.LegalBasis)
+				if d.Note != "" {
+					fmt.Fprintf(s.out, "%-15s %s\n", "", d.Note)
+				}
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&events, "events", "", "JSON file of events")
+	f.StringVar(&asOf, "as-of", "", "only periods up to this day")
+	f.BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+func readJSONFile[T any](path string) (*T, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := keys.DecodeJSON(data, new(any)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	v := new(T)
+	if err := json.Unmarshal(data, v); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return v, nil
+}

@@ -1,0 +1,113 @@
+// Command akashi signs, logs, holds and judges attestations about the duties owed to a Specified Skilled Worker.
+//
+// Data goes to stdout, messages to stderr. Exit codes: 0 when what was asked holds, 1 when it does not or failed, 2 for wrong usage,
+// 3 when it cannot be decided.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// exitError ends the command with a code of its own. Its message is printed when it has one.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+const (
+	exitFails   = 1
+	exitUsage   = 2
+	exitUnknown = 3
+)
+
+// streams are the standard streams of a command.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// say writes a message for people to stderr.
+func (s streams) say(format string, args ...any) { fmt.Fprintf(s.err, format+"\n", args...) }
+
+// json writes v as one JSON document to stdout.
+func (s streams) json(v any) error {
+	enc := json.NewEncoder(s.out)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// The log's library writes to klog; what matters of it comes back as errors.
+func init() { klog.SetSlogLogger(slog.New(slog.DiscardHandler)) }
+
+func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot(streams{in, out, errOut})
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var exit *exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		if exit.err != nil {
+			fmt.Fprintln(errOut, "akashi:", exit.err)
+		}
+		return exit.code
+	}
+	fmt.Fprintln(errOut, "akashi:", err)
+	return exitFails
+}
+
+func newRoot(s streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "akashi",
+		Short:         "Prove what was done, when, and what was never done",
+		Long:          "Akashi signs, logs, holds and judges attestations about the duties owed to a Specified Skilled Worker.\nStart with: akashi demo",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &exitError{exitUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
+	})
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(
+		newDemo(s), newInit(s), newOrg(s), newServe(s), newCalendar(s), newIssuer(s), newWallet(s), newAssess(s), newVerify(s), newBench(s),
+	)
+	return root
+}
+
+// exactArgs is cobra.ExactArgs with the usage exit code and the names of what is missing.
+func exactArgs(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return &exitError{exitUsage, fmt.Errorf("%s takes %d argument(s) %v, got %d; see %s --help", c.CommandPath(), len(names), names, len(args), c.CommandPath())}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newServe(s streams) *cobra.Command {
+	var config string
+	var roles []string
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the services of a folder until interrupted",
+		Args:  exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(config)
+			if err != nil {
+				return err
+			}
+			for _, r := range roles {
+				if !slices.Contains(allRoles, r) {
+					return &exitError{exitUsage, fmt.Errorf("--roles %q: some of %v", r, allRoles)}
+				}
+			}
+			level := slog.LevelInfo
+			if verbose {
+				level = slog.LevelDebug
+			}
+			log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
+			return serve(cmd.Context(), s, cfg, instanceOptions{roles: roles, log: log})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&config, "config", "", "config.yaml of the instance")
+	f.StringSliceVar(&roles, "roles", nil, "some of registry,witness,auditor,issuer; default all")
+	f.BoolVar(&verbose, "verbose", false, "log details")
+	return cmd
+}
+
+// flushEvery is how often records without a receipt are sent again.
+const flushEvery = 30 * time.Second
+
+func serve(ctx context.Context, s streams, cfg *Config, opt instanceOptions) (err error) {
+	in, err := startInstance(ctx, cfg, opt)
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		err = errors.Join(err, in.stop(ctx))
+	}()
+	if err != nil {
+		return err
+	}
+	if in.issuer != nil {
+		if err := in.serveAdmin(in.admin()); err != nil {
+			return err
+		}
+		stopped := make(chan struct{})
+		defer func() { <-stopped }()
+		go func() {
+			defer close(stopped)
+			in.flush(ctx)
+		}()
+	}
+	in.sayWhere(s)
+	select {
+	case <-ctx.Done():
+		s.say("stopping")
+		return nil
+	case err := <-in.failed:
+		return err
+	}
+}
+
+func (in *instance) admin() *localAdmin {
+	return &localAdmin{cfg: in.cfg, issuer: in.issuer, registry: in.registry, now: in.opt.now}
+}
+
+// flush sends records without a receipt now and then, until the context ends.
+func (in *instance) flush(ctx context.Context) {
+	t := time.NewTicker(flushEvery)
+	defer t.Stop()
+	for {
+		if n, err := in.issuer.Flush(ctx); err != nil && ctx.Err() == nil {
+			in.opt.log.WarnContext(ctx, "records still wait for the registry", "err", err)
+		} else if n > 0 {
+			in.opt.log.InfoContext(ctx, "records sent to the registry", "records", n)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+func (in *instance) sayWhere(s streams) {
+	if in.registry != nil {
+		s.say("registry  %s", in.cfg.Registry.URL)
+	}
+	if in.issuer != nil {
+		s.say("issuer    %s", in.cfg.Issuer.URL)
+	}
+	for _, m := range in.cfg.Members {
+		if in.runs(m.Role) {
+			s.say("%-9s %s  %s", m.Role, m.URL, m.Name)
+		}
+	}
+}

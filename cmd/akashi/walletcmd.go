@@ -1,0 +1,425 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/crypto/scrypt"
+	"golang.org/x/term"
+
+	"akashi/attestation"
+	"akashi/internal/keys"
+	"akashi/internal/store"
+	"akashi/registry"
+	"akashi/wallet"
+)
+
+// walletFile is DIR/wallet.json: what is needed to open the store beside it.
+type walletFile struct {
+	Registry string `json:"registry"` // URL
+	CA       string `json:"ca,omitempty"`
+	Salt     []byte `json:"salt"`
+	LogN     int    `json:"log_n"` // scrypt work factor, as a power of two
+}
+
+const (
+	walletFileName = "wallet.json"
+	scryptLogN     = 16 // about 0.1 s and 64 MiB
+	envPassphrase  = "AKASHI_PASSPHRASE"
+)
+
+// walletFlags are the flags that all wallet commands share.
+type walletFlags struct {
+	dir, ca string
+	json    bool
+}
+
+func newWallet(s streams) *cobra.Command {
+	var w walletFlags
+	cmd := &cobra.Command{Use: "wallet", Short: "Hold, receive, state and present"}
+	cmd.PersistentFlags().StringVar(&w.dir, "wallet", "", "folder of the wallet")
+	cmd.PersistentFlags().StringVar(&w.ca, "ca", "", "PEM file of the certificate authority to trust besides the system's")
+	cmd.PersistentFlags().BoolVar(&w.json, "json", false, "print one JSON document")
+	cmd.AddCommand(w.newInit(s), w.newReceive(s), w.newSync(s), w.newList(s), w.newShow(s), w.newStatement(s), w.newPresent(s))
+	return cmd
+}
+
+// with opens the wallet for one command.
+func (f *walletFlags) with(s streams, do func(context.Context, *wallet.Wallet, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		st, cfg, err := f.open(s)
+		if err != nil {
+			return err
+		}
+		w, err := wallet.Open(cmd.Context(), *cfg)
+		if err == nil {
+			err = do(cmd.Context(), w, args)
+		}
+		return errors.Join(err, st.Close())
+	}
+}
+
+func (f *walletFlags) open(s streams) (store.Store, *wallet.Config, error) {
+	if f.dir == "" {
+		return nil, nil, &exitError{exitUsage, errors.New("--wallet DIR is needed")}
+	}
+	data, err := os.ReadFile(filepath.Join(f.dir, walletFileName))
+	if err != nil {
+		return nil, nil, errors.Join(wallet.ErrNoWallet, err)
+	}
+	var file walletFile
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", walletFileName, err)
+	}
+	pass, err := passphrase(s, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f.openStore(file, pass)
+}
+
+func (f *walletFlags) openStore(file walletFile, pass []byte) (store.Store, *wallet.Config, error) {
+	if f.ca != "" {
+		file.CA = f.ca
+	}
+	client, err := httpClient(file.CA)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := scrypt.Key(pass, file.Salt, 1<<file.LogN, 8, 1, 32)
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := store.OpenBadger(filepath.Join(f.dir, "store"), key, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the wallet, is the passphrase right? %w", err)
+	}
+	return st, &wallet.Config{Store: st, Registry: &registry.Client{BaseURL: file.Registry, HTTP: client}}, nil
+}
+
+// passphrase takes AKASHI_PASSPHRASE, or asks on a terminal; twice for a new wallet.
+func passphrase(s streams, isNew bool) ([]byte, error) {
+	if p, ok := os.LookupEnv(envPassphrase); ok {
+		return []byte(p), nil
+	}
+	f, ok := s.in.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil, &exitError{exitUsage, errors.New("no terminal to ask for the passphrase: set " + envPassphrase)}
+	}
+	ask := func(prompt string) ([]byte, error) {
+		fmt.Fprint(s.err, prompt)
+		defer fmt.Fprintln(s.err)
+		return term.ReadPassword(int(f.Fd()))
+	}
+	p, err := ask("Passphrase: ")
+	if err != nil || !isNew {
+		return p, err
+	}
+	again, err := ask("Again: ")
+	if err == nil && string(again) != string(p) {
+		err = errors.New("the two are not the same")
+	}
+	return p, err
+}
+
+func (f *walletFlags) newInit(s streams) *cobra.Command {
+	var registryURL, anchorPath, origin string
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make a wallet; print its public key and delivery proof",
+		Args:  exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.dir == "" || registryURL == "" || anchorPath == "" {
+				return &exitError{exitUsage, errors.New("--wallet DIR, --registry URL and --trust-anchor FILE are needed")}
+			}
+			anchor, err := loadAnchor(anchorPath)
+			if err != nil {
+				return err
+			}
+			if origin == "" {
+				u, err := url.Parse(registryURL)
+				if err != nil || u.Host == "" {
+					return &exitError{exitUsage, fmt.Errorf("--registry %q is no URL", registryURL)}
+				}
+				origin = u.Host + strings.TrimSuffix(u.Path, "/")
+			}
+			return f.create(cmd.Context(), s, registryURL, origin, anchor)
+		},
+	}
+	cmd.Flags().StringVar(&registryURL, "registry", "", "URL of the registry")
+	cmd.Flags().StringVar(&origin, "origin", "", "name of the registry's log; default the URL without https://")
+	cmd.Flags().StringVar(&anchorPath, "trust-anchor", "", "file of the trust anchor's public JWK")
+	return cmd
+}
+
+func (f *walletFlags) create(ctx context.Context, s streams, registryURL, origin string, anchor keys.Public) error {
+	path := filepath.Join(f.dir, walletFileName)
+	if _, err := os.Stat(path); err == nil {
+		return wallet.ErrWallet
+	}
+	pass, err := passphrase(s, true)
+	if err != nil {
+		return err
+	}
+	file := walletFile{Registry: strings.TrimSuffix(registryURL, "/"), Salt: make([]byte, 16), LogN: scryptLogN}
+	if f.ca != "" {
+		if file.CA, err = filepath.Abs(f.ca); err != nil {
+			return err
+		}
+	}
+	if _, err := rand.Read(file.Salt); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return err
+	}
+	st, cfg, err := f.openStore(file, pass)
+	if err != nil {
+		return err
+	}
+	w, err := wallet.Create(ctx, *cfg, origin, anchor)
+	if err != nil {
+		return errors.Join(err, st.Close())
+	}
+	data, err := json.Marshal(file)
+	if err != nil {
+		return errors.Join(err, st.Close())
+	}
+	if err := errors.Join(os.WriteFile(path, data, 0o600), st.Close()); err != nil {
+		return err
+	}
+	proof, err := w.DeliveryProof()
+	if err != nil {
+		return err
+	}
+	s.say("made a wallet in %s; give the employer both values, and nobody the folder", f.dir)
+	return s.json(struct {
+		HolderJWK     json.RawMessage `json:"holder_jwk"`
+		DeliveryProof string          `json:"delivery_proof"`
+	}{w.PublicJWK(), proof})
+}
+
+func (f *walletFlags) newReceive(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "receive FILE",
+		Short: "Take a credential from a file",
+		Args:  exactArgs("FILE"),
+		RunE: f.with(s, func(ctx context.Context, w *wallet.Wallet, args []string) error {
+			data, err := os.ReadFile(args[0])
+			if err != nil {
+				return err
+			}
+			it, err := w.Receive(ctx, strings.TrimSpace(string(data)))
+			if err != nil {
+				return err
+			}
+			return f.printItem(s, it)
+		}),
+	}
+}
+
+func (f *walletFlags) newSync(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "sync",
+		Short: "Collect what is new from the registry, send own statements that wait",
+		Args:  exactArgs(),
+		RunE: f.with(s, func(ctx context.Context, w *wallet.Wallet, _ []string) error {
+			report, err := w.Sync(ctx)
+			if err != nil {
+				return err
+			}
+			if f.json {
+				return s.json(report)
+			}
+			for _, it := range report.New {
+				fmt.Fprintf(s.out, "new: %s %s from %s (%s)\n", it.Type, it.Period, it.Issuer, it.ID)
+			}
+			for _, place := range report.Junk {
+				fmt.Fprintf(s.out, "not valid, counts for nothing: %s\n", place)
+			}
+			s.say("%d new, %d statements sent", len(report.New), report.Sent)
+			return nil
+		}),
+	}
+}
+
+func (f *walletFlags) newList(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List what the wallet holds",
+		Args:  exactArgs(),
+		RunE: f.with(s, func(ctx context.Context, w *wallet.Wallet, _ []string) error {
+			items, err := w.List(ctx)
+			if err != nil {
+				return err
+			}
+			if f.json {
+				return s.json(items)
+			}
+			for _, it := range items {
+				fmt.Fprintf(s.out, "%s  %-20s %-9s %s\n", it.ID, it.Type, it.Period, it.Issuer)
+			}
+			return nil
+		}),
+	}
+}
+
+func (f *walletFlags) newShow(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show ID",
+		Short: "Show one document with its claims",
+		Args:  exactArgs("ID"),
+		RunE: f.with(s, func(ctx context.Context, w *wallet.Wallet, args []string) error {
+			it, err := w.Show(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return f.printItem(s, it)
+		}),
+	}
+}
+
+func (f *walletFlags) printItem(s streams, it *wallet.Item) error {
+	if f.json {
+		return s.json(it)
+	}
+	recorded := "not yet recorded"
+	if it.Index != nil {
+		recorded = fmt.Sprintf("recorded at log position %d", *it.Index)
+	}
+	fmt.Fprintf(s.out, "%s\n%s from %s, %s\n%s\n", it.ID, it.Type, it.Issuer, recorded, it.Claims)
+	return nil
+}
+
+// statementFlags are the claims of an own statement.
+type statementFlags struct {
+	engagement, kind, date, stream, period, obligation, eventDate, id, text, addressee, reference, filedDate, endDate, reason string
+}
+
+func (f *walletFlags) newStatement(s streams) *cobra.Command {
+	var o statementFlags
+	cmd := &cobra.Command{
+		Use:   "statement",
+		Short: "Make a statement of your own, sealed and recorded; nobody can read it until you show it",
+		Args:  exactArgs(),
+		RunE: f.with(s, func(ctx context.Context, w *wallet.Wallet, _ []string) error {
+			claims, err := o.claims()
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			it, err := w.State(ctx, o.engagement, *claims)
+			if it == nil {
+				return err
+			}
+			return errors.Join(err, f.printItem(s, it))
+		}),
+	}
+	c := cmd.Flags()
+	c.StringVar(&o.engagement, "engagement", "", "ID of the engagement, when the wallet holds several")
+	c.StringVar(&o.kind, "kind", "", "unpaid, not-held, demand, complaint, job-search, contradiction, ended, accept, retract or filed")
+	c.StringVar(&o.date, "date", "", "date of the statement; default today")
+	c.StringVar(&o.stream, "stream", "", "about a slot: its stream, as wage-employer")
+	c.StringVar(&o.period, "period", "", "about a slot: its period, as 2026-06")
+	c.StringVar(&o.obligation, "obligation", "", "about an event: the obligation, as H-01")
+	c.StringVar(&o.eventDate, "event-date", "", "about an event: its date")
+	c.StringVar(&o.id, "about", "", "about a document: its ID")
+	c.StringVar(&o.endDate, "end-date", "", "for ended: the last day")
+	c.StringVar(&o.reason, "reason", "", "for ended: employer or worker")
+	c.StringVar(&o.text, "text", "", "in your own words")
+	c.StringVar(&o.addressee, "addressee", "", "for demand and complaint: to whom")
+	c.StringVar(&o.reference, "reference", "", "for filed: the receipt number")
+	c.StringVar(&o.filedDate, "filed-date", "", "for filed: the day it was filed")
+	return cmd
+}
+
+func (o *statementFlags) claims() (*attestation.WorkerStatement, error) {
+	if o.kind == "" {
+		return nil, errors.New("--kind is needed")
+	}
+	c := &attestation.WorkerStatement{Date: attestation.DateOf(time.Now()), Kind: &o.kind}
+	about := attestation.About{Stream: attestation.Stream(o.stream), Period: attestation.Period(o.period), Obligation: o.obligation, ID: o.id, ReasonClass: o.reason}
+	var filed attestation.Date
+	for _, d := range []struct {
+		flag, text string
+		dst        *attestation.Date
+	}{{"--date", o.date, &c.Date}, {"--event-date", o.eventDate, &about.EventDate}, {"--end-date", o.endDate, &about.EndDate}, {"--filed-date", o.filedDate, &filed}} {
+		if d.text == "" {
+			continue
+		}
+		v, err := attestation.ParseDate(d.text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", d.flag, err)
+		}
+		*d.dst = v
+	}
+	if about != (attestation.About{}) {
+		c.About = &about
+	}
+	if !filed.IsZero() {
+		c.FiledDate = &filed
+	}
+	for _, t := range []struct {
+		text string
+		dst  **string
+	}{{o.text, &c.Text}, {o.addressee, &c.Addressee}, {o.reference, &c.ReferenceNumber}} {
+		if t.text != "" {
+			*t.dst = &t.text
+		}
+	}
+	return c, nil
+}
+
+func (f *walletFlags) newPresent(s streams) *cobra.Command {
+	var o wallet.PresentOptions
+	var out string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "present",
+		Short: "Show proof: write a presentation for one audience to a file",
+		Args:  exactArgs(),
+		RunE: f.with(s, func(ctx context.Context, w *wallet.Wallet, _ []string) error {
+			if o.Audience == "" || o.Nonce == "" || out == "" {
+				return &exitError{exitUsage, errors.New("--aud, --nonce and --out are needed")}
+			}
+			p, err := w.Present(ctx, o)
+			if err != nil {
+				return err
+			}
+			s.say("for %s: the engagement, %d attestations, %d own statements", o.Audience, len(p.Attestations), len(p.Statements))
+			if !yes && !confirm(s, "Write it?") {
+				return &exitError{exitFails, errors.New("nothing was written")}
+			}
+			data, err := json.Marshal(p)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(out, data, 0o600)
+		}),
+	}
+	c := cmd.Flags()
+	c.StringVar(&o.Engagement, "engagement", "", "ID of the engagement, when the wallet holds several")
+	c.StringVar(&o.Audience, "aud", "", "for whom: the verifier's client id, or an issuer identifier to enrol there")
+	c.StringVar(&o.Nonce, "nonce", "", "the number that the audience gave; enrol to enrol")
+	c.StringArrayVar(&o.Show, "show", nil, "show only the engagement, with the claims at or below this path; repeatable")
+	c.StringArrayVar(&o.Hide, "hide", nil, "leave out this document (ID) or claim of the engagement (path); repeatable")
+	c.StringVar(&out, "out", "", "file to write")
+	c.BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+// confirm asks a yes or no question; anything but yes is no, and so is no terminal to ask on.
+func confirm(s streams, question string) bool {
+	fmt.Fprintf(s.err, "%s [yes/no] ", question)
+	line, err := bufio.NewReader(s.in).ReadString('\n')
+	return err == nil && strings.TrimSpace(line) == "yes"
+}
