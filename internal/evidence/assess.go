@@ -2,7 +2,6 @@ package evidence
 
 import (
 	"bytes"
-	"encoding/json"
 	"maps"
 	"slices"
 
@@ -24,9 +23,7 @@ func (j *judge) assess() (string, error) {
 // marshalAssessment writes an assessment in the encoding that a file holds.
 func marshalAssessment(a *compliance.Assessment) ([]byte, error) {
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(a); err != nil {
+	if err := encode(&b, a); err != nil {
 		return nil, err
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil

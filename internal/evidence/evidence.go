@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"akashi/attestation"
 	"akashi/registry"
@@ -122,9 +123,7 @@ func (p *Path) UnmarshalText(text []byte) error {
 // Marshal returns the file's one encoding.
 func (f *File) Marshal() ([]byte, error) {
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(f); err != nil {
+	if err := encode(&b, f); err != nil {
 		return nil, fmt.Errorf("encoding the evidence file: %w", err)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
@@ -146,9 +145,28 @@ func Read(data []byte) (*File, error) {
 	if f.TrustLists == nil || f.Ladder == nil {
 		return nil, fmt.Errorf("%w: a member is missing", ErrFormat)
 	}
-	again, err := f.Marshal()
-	if err != nil || !bytes.Equal(data, again) {
+	same := comparer{data}
+	if err := encode(&same, f); err != nil || len(same.rest) > 0 {
 		return nil, fmt.Errorf("%w: encoded again it gives other octets", ErrFormat)
 	}
 	return f, nil
+}
+
+// comparer is a writer that compares what it gets with what is expected, but for the newline that the encoder ends with.
+type comparer struct{ rest []byte }
+
+func (c *comparer) Write(p []byte) (int, error) {
+	rest, ok := bytes.CutPrefix(c.rest, bytes.TrimSuffix(p, []byte("\n")))
+	if !ok {
+		return 0, ErrFormat
+	}
+	c.rest = rest
+	return len(p), nil
+}
+
+// encode writes the one JSON text of v and a newline.
+func encode(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
 }

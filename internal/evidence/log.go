@@ -3,6 +3,8 @@ package evidence
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"time"
 
 	"akashi/registry"
@@ -70,10 +72,10 @@ func (j *judge) checkAuditors() (string, error) {
 
 // openNotes opens the checkpoints that bound times. Auditors say nothing about time, so their lines have no place here.
 func (j *judge) openNotes() (string, error) {
-	for i, text := range j.file.Notes {
-		c, err := registry.OpenCheckpointExactly([]byte(text), j.trust.Policy, j.nobody())
-		if err != nil {
-			return "", fmt.Errorf("note %d: %w", i, err)
+	opened, errs := j.verifyNotes()
+	for i, c := range opened {
+		if errs[i] != nil {
+			return "", fmt.Errorf("note %d: %w", i, errs[i])
 		}
 		if _, ok := c.ExistedBy(); !ok {
 			return "", fmt.Errorf("note %d: fewer witnesses than the policy's quorum", i)
@@ -84,6 +86,24 @@ func (j *judge) openNotes() (string, error) {
 		j.notes = append(j.notes, c)
 	}
 	return fmt.Sprintf("%d notes", len(j.notes)), nil
+}
+
+// verifyNotes verifies the notes' signatures, most of the work over a whole file, on all processors.
+func (j *judge) verifyNotes() ([]*registry.Checkpoint, []error) {
+	notes := j.file.Notes
+	opened, errs := make([]*registry.Checkpoint, len(notes)), make([]error, len(notes))
+	nobody := j.nobody()
+	workers := min(runtime.GOMAXPROCS(0), len(notes))
+	var wg sync.WaitGroup
+	for first := range workers {
+		wg.Go(func() {
+			for i := first; i < len(notes); i += workers {
+				opened[i], errs[i] = registry.OpenCheckpointExactly([]byte(notes[i]), j.trust.Policy, nobody)
+			}
+		})
+	}
+	wg.Wait()
+	return opened, errs
 }
 
 // checkHeadInclusion checks the head's place. It must be the last entry: an absence holds as of a time at which the log was not larger

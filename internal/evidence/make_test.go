@@ -308,6 +308,38 @@ func TestLaterEngagementMustRepeatSlots(t *testing.T) {
 	}
 }
 
+// TestWhoMayIssueAnEngagement has each party issue it, after the trust list says that it may attest engagements.
+func TestWhoMayIssueAnEngagement(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		issuer func(*evidencetest.World) *evidencetest.Party
+		ok     bool
+	}{
+		{"authority", func(w *evidencetest.World) *evidencetest.Party { return w.Authority }, true},
+		{"support organization", func(w *evidencetest.World) *evidencetest.Party { return w.Support }, true},
+		{"bank", func(w *evidencetest.World) *evidencetest.Party { return w.Bank }, false},
+	} {
+		w := evidencetest.New(t, evidencetest.At(2025, 10, 30, 9))
+		p := c.issuer(w)
+		p.Types = append(p.Types, attestation.TypeEngagement)
+		w.AddTrustList(w.Entities()...)
+		claims := w.Claims(attestation.NewDate(2025, 11, 1), attestation.NewDate(2025, 12, 31))
+		claims["iss"] = p.Issuer
+		w.EngageBy(p, 0, w.Issue(p.Key, claims))
+		if c.ok {
+			ev, _ := evidenceOf(t, w, nil, nil)
+			if ev.IssuerID != p.ID {
+				t.Errorf("%s: got issuer %s", c.name, ev.IssuerID)
+			}
+			continue
+		}
+		_, _, err := evidence.Make(context.Background(), w.Presentation(evidencetest.All, nil, nil), w, w.Trust(), evidence.MakeOptions{})
+		if !errors.Is(err, evidence.ErrNotLogged) { // its name is none under which an engagement can stand
+			t.Errorf("%s: got %v", c.name, err)
+		}
+	}
+}
+
 // wantCheck expects that making a file failed by a check.
 func wantCheck(t *testing.T, name string, err error, code string) {
 	t.Helper()

@@ -143,13 +143,19 @@ func payloadOf(w *World, compact string) map[string]any {
 	return out
 }
 
-// EngageSigned logs an issued engagement as rung n of the contract's ladder and makes it the world's.
+// EngageSigned logs an engagement that the employer issued as rung n of the contract's ladder and makes it the world's.
 func (w *World) EngageSigned(n int, compact string) {
+	w.TB.Helper()
+	w.EngageBy(w.Employer, n, compact)
+}
+
+// EngageBy logs an engagement that a party issued as rung n of the contract's ladder and makes it the world's.
+func (w *World) EngageBy(p *Party, n int, compact string) {
 	w.TB.Helper()
 	w.Engagement = compact
 	w.EngagementID = w.IDOf(w.Engagement)
 	secret := registry.EngagementSecret(w.ContractHash, n)
-	w.Submit(w.Employer, w.sealed(secret, registry.WriterFor(w.Employer.Role, w.Employer.ID), JWT(w.Engagement), nil))
+	w.Submit(p, w.sealed(secret, registry.WriterFor(p.Role, p.ID), JWT(w.Engagement), nil))
 }
 
 // sealed returns the record of a JWT; without disclosures B is empty.
