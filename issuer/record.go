@@ -146,21 +146,21 @@ func (i *Issuer) seal(r *record, o *org, e *Enrolment, sdJWT string) (out *octet
 	if err != nil {
 		return nil, err
 	}
-	jwt, disclosures, _ := strings.Cut(strings.TrimSuffix(sdJWT, "~"), "~")
+	parts := strings.Split(strings.TrimSuffix(sdJWT, "~"), "~") // the JWT, then the disclosures
 	r.X = secret.Find()
 	r.Key = registry.KeyOf(registry.WriterFor(o.Role, o.ID), r.X)
 	out = &octets{b: []byte{}, sdJWT: []byte(sdJWT)}
-	if out.a, err = registry.SealA(i.Rand, secret, r.Key, jwt); err != nil {
+	if out.a, err = registry.SealA(i.Rand, secret, r.Key, parts[0]); err != nil {
 		return nil, err
 	}
-	if len(e.Delivery) == 0 || r.Type == attestation.TypeEngagement || disclosures == "" {
+	if len(e.Delivery) == 0 || r.Type == attestation.TypeEngagement {
 		return out, nil
 	}
 	delivery, err := keys.ParsePublic(e.Delivery)
 	if err != nil {
 		return nil, err
 	}
-	out.b, err = registry.SealB(delivery, r.Key, strings.Split(disclosures, "~"))
+	out.b, err = registry.SealB(delivery, r.Key, parts[1:])
 	return out, err
 }
 

@@ -90,7 +90,7 @@ func ladder(t testing.TB, w *issuertest.World, p *issuertest.Worker, stream atte
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := rung{compact: jwt + "~" + strings.Join(disclosures, "~") + "~"}
+		r := rung{compact: strings.Join(append([]string{jwt}, disclosures...), "~") + "~"}
 		r.verified = verify(t, w, r.compact)
 		r.header, err = keys.PeekHeader(jwt)
 		if err != nil {

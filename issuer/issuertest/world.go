@@ -1,6 +1,7 @@
 package issuertest
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -199,7 +200,20 @@ func (w *World) ImportItem(it story.Item, opt issuer.Options) *issuer.Report {
 // Engage issues the engagement A, B or C of the story for the worker.
 func (w *World) Engage(name string, p *Worker) *issuer.Report {
 	w.T.Helper()
-	data := story.FillEngagement(File(w.T, "engagement/"+name+".csv"), string(p.Holder.Public().JWK()), p.Proof(w.T))
+	return w.engage(name, File(w.T, "engagement/"+name+".csv"), p)
+}
+
+// EngageMore issues a further engagement of employer A for the worker, under another reference and contract.
+func (w *World) EngageMore(reference string, p *Worker) *issuer.Report {
+	w.T.Helper()
+	sheet := bytes.Replace(File(w.T, "engagement/A.csv"), []byte("1042,"), []byte(reference+","), 1)
+	sheet = bytes.Replace(sheet, []byte("L5fxGAGyXFpcn3faroc3eLGSIbpD-qlusyeJ4WU13t8"), []byte(registry.HashOf([]byte(reference)).String()), 1)
+	return w.engage("A", sheet, p)
+}
+
+func (w *World) engage(name string, sheet []byte, p *Worker) *issuer.Report {
+	w.T.Helper()
+	data := story.FillEngagement(sheet, string(p.Holder.Public().JWK()), p.Proof(w.T))
 	report := w.Import("employer-"+name, attestation.TypeEngagement, issuer.File{Name: name + ".csv", Data: data}, issuer.Options{})
 	if len(report.Rows) == 1 {
 		p.Engagement, p.SDJWT = report.Rows[0].Engagement, report.Rows[0].SDJWT
