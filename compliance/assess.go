@@ -114,12 +114,12 @@ func (c *caseFile) reportSlots(d *Duty, f *DutyFinding) {
 		}
 	}
 	for _, r := range c.statementsFor(d) {
-		f.Entries = append(f.Entries, EntryRef{"", 0, r.Index, r.ExistedBy, r.Type})
+		f.Entries = append(f.Entries, EntryRef{"", 0, r.Index, r.ExistedBy.UTC(), r.Type})
 	}
 }
 
 func (c *caseFile) reportRung(d *Duty, s *slot, r rung, f *DutyFinding) {
-	ref := EntryRef{s.stream, r.J, r.Index, r.ExistedBy, s.stream.Type()}
+	ref := EntryRef{s.stream, r.J, r.Index, r.ExistedBy.UTC(), s.stream.Type()}
 	where := fmt.Sprintf("%s %s j=%d", s.stream, s.period, r.J)
 	switch {
 	case r.reason == "" && !concerns(d, r.Claims):

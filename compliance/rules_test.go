@@ -107,6 +107,13 @@ func TestRules(t *testing.T) {
 		}
 	}
 
+	receipt := func(source, arrived, withdraws string) func(*file) {
+		return func(f *file) {
+			f.add(attestation.NoticeAuthority, "events-FY2026", "2026-09-01 12:00", &attestation.NotificationReceipt{Source: source, Notification: attestation.Notification{
+				Obligation: "N-02", EventDate: day(ended), FiledDate: day(arrived), ArrivedDate: day(arrived), Withdraws: withdraws}})
+		}
+	}
+
 	for _, r := range []row{
 		// What is not there.
 		{"both wage slots empty", nothing, asIs, pay, due + "absent" + ao, CodeMapAbsent},
@@ -214,6 +221,9 @@ func TestRules(t *testing.T) {
 		{"withdrawn at a time that is not proven", both(own, withdrawal(wageEmployer, "2026-08-01 12:00")), rung(wageEmployer, june, 1, func(e *Entry) { e.NotBefore = at("2026-07-01") }), pay, due + "unknown" + ao, CodeTimeUndetermined},
 		{"the bank withdraws within grace", both(ok, withdrawal(wageBank, "2026-07-01 12:00")), asIs, pay, due + "fulfilled" + ao + " own", CodeWithdraws},
 		{"the bank withdraws after grace", both(ok, withdrawal(wageBank, "2026-08-01 12:00")), asIs, pay, due + "contradicted" + ao, CodeWithdraws},
+		{"the bank withdraws at a time that is not proven", both(ok, withdrawal(wageBank, "2026-08-01 12:00")), rung(wageBank, june, 1, func(e *Entry) { e.NotBefore = at("2026-07-01") }), pay, due + "unknown" + ao, CodeTimeUndetermined},
+		{"the bank's ladder without its end, beside the employer's amount", own, func(ev *Evidence) { ladderOf(ev, wageBank, june).Closed = false }, amount, due + "unknown" + ao, CodeLadderIncomplete},
+		{"the employer's own amount withheld", own, rung(wageEmployer, june, 0, func(e *Entry) { v := *e.Claims.(*attestation.WagePayment); v.Net = nil; e.Claims = &v }), amount, due + "undisclosed" + ao, CodeClaimWithheld},
 		{"nobody withdraws another's word", both(ok, withdrawal(wageBank, "2026-08-01 12:00")), rung(wageBank, june, 1, func(e *Entry) { e.Attester = "another bank" }), pay, due + "fulfilled" + aoB, ""},
 
 		// Parts.
@@ -301,13 +311,21 @@ func TestRules(t *testing.T) {
 		}), asIs, n02, "2026-07-24 fulfilled" + ao + " own", CodeEntryJunk},
 		{"the office's receipt corroborates", both(endBy("employer"), func(f *file) {
 			f.filedNotice("N-02", ended, "2026-07-14", "2026-07-14 17:00")
-			f.add(attestation.NoticeAuthority, "events-FY2026", "2026-09-01", &attestation.NotificationReceipt{Source: "authority", Notification: attestation.Notification{Obligation: "N-02", EventDate: day(ended), FiledDate: day("2026-07-14"), ArrivedDate: day("2026-07-15")}})
+			receipt("authority", "2026-07-15", "")(f)
 		}), asIs, n02, "2026-07-24 fulfilled" + ao + " +authority", ""},
 		{"a transcribed receipt does not", both(endBy("employer"), func(f *file) {
 			f.filedNotice("N-02", ended, "2026-07-14", "2026-07-14 17:00")
-			f.add(attestation.NoticeAuthority, "events-FY2026", "2026-09-01", &attestation.NotificationReceipt{Source: "transcribed", Notification: attestation.Notification{Obligation: "N-02", EventDate: day(ended), FiledDate: day("2026-07-14"), ArrivedDate: day("2026-07-15")}})
+			receipt("transcribed", "2026-07-15", "")(f)
 		}), asIs, n02, "2026-07-24 fulfilled" + ao + " own", ""},
 		{"recorded after grace", both(endBy("employer"), func(f *file) { f.filedNotice("N-02", ended, "2026-07-14", "2026-08-10 17:00") }), asIs, n02, "2026-07-24 attested_late 17" + ao, CodeTimeLate},
+		{"an admission of lateness, while the office's slot is closed", both(endBy("employer"), func(f *file) { f.filedNotice("N-02", ended, "2026-07-28", "2026-07-28 17:00") }), closing(attestation.NoticeAuthority, "events-FY2026"), n02, "2026-07-24 undisclosed" + ao, CodeSlotNotOpened},
+		{"the office's receipt alone", both(endBy("employer"), receipt("authority", "2026-07-15", "")), asIs, n02, "2026-07-24 fulfilled" + ao + " +authority", ""},
+		{"a transcribed receipt alone is no absence", both(endBy("employer"), receipt("transcribed", "2026-07-15", "")), asIs, n02, "2026-07-24 unknown" + ao, CodeCorroborationTie},
+		{"the office withdraws its receipt after grace", both(endBy("employer"), receipt("authority", "2026-07-15", ""), receipt("authority", "2026-07-15", "notice-authority/events-FY2026/1")), asIs, n02, "2026-07-24 contradicted" + ao, CodeWithdraws},
+		{"a record of the notice withdrawn after grace", both(endBy("employer"), func(f *file) {
+			id := f.filedNotice("N-02", ended, "2026-07-14", "2026-07-14 17:00").ID
+			f.filedNotice("N-02", ended, "2026-07-14", "2026-09-14 17:00").Claims.(*attestation.NotificationFiled).Withdraws = id
+		}), asIs, n02, "2026-07-24 contradicted" + ao, CodeWithdraws},
 		{"no event, no finding", nothing, asIs, n02, "", ""},
 		{"the worker's own resignation needs no N-06", endBy("worker"), asIs, n06, "", ""},
 		{"the cause was not shown", endBy(""), asIs, n06, "2026-07-24 undisclosed" + ao, CodeClaimWithheld},
