@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,11 +95,18 @@ func (a *localAdmin) AddOrg(ctx context.Context, req orgRequest) (*orgResponse, 
 	if !ok {
 		return nil, fmt.Errorf("role %q takes no organization", req.Role)
 	}
-	org, entity, err := a.newOrg(req, types)
+	// The keys are stored before they are listed; where a crash came in between, the same ones are listed now.
+	org, err := a.issuer.Org(ctx, req.ID)
+	if errors.Is(err, issuer.ErrUnknownOrg) {
+		if org, err = a.newOrg(req); err == nil {
+			err = a.issuer.AddOrg(ctx, org)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := a.issuer.AddOrg(ctx, *org); err != nil {
+	entity, err := entityOf(org, types, req.From)
+	if err != nil {
 		return nil, err
 	}
 	n, err := a.list(ctx, append(list.Entities, entity), list.N+1)
@@ -108,36 +116,40 @@ func (a *localAdmin) AddOrg(ctx context.Context, req orgRequest) (*orgResponse, 
 	return &orgResponse{ID: req.ID, Role: req.Role, Issuer: org.Issuer, TrustList: n}, nil
 }
 
-func (a *localAdmin) newOrg(req orgRequest, types []attestation.Type) (*issuer.Org, *trustlist.Entity, error) {
-	signing, signingJWK, err := newKey()
-	if err != nil {
-		return nil, nil, err
+// newOrg makes the organization's keys and the certificate of its signing key.
+func (a *localAdmin) newOrg(req orgRequest) (issuer.Org, error) {
+	org := issuer.Org{ID: req.ID, Role: req.Role, Name: req.Name, Issuer: a.cfg.Issuer.URL + issuer.Path(req.ID), Group: req.Group, Ledger: make([]byte, 32)}
+	if _, err := rand.Read(org.Ledger); err != nil {
+		return org, err
 	}
-	submission, submissionJWK, err := newKey()
+	signing, jwk, err := newKey()
 	if err != nil {
-		return nil, nil, err
+		return org, err
+	}
+	org.Signing = jwk
+	if _, org.Submission, err = newKey(); err != nil {
+		return org, err
 	}
 	ca, err := loadAuthority(a.cfg.path(fileIssuerCA), a.cfg.path(fileIssuerKey))
 	if err != nil {
-		return nil, nil, err
+		return org, err
 	}
-	x5c, err := ca.signer(req.ID, a.cfg.Host, signing.Public().Crypto(), a.now())
+	org.X5C, err = ca.signer(req.ID, a.cfg.Host, signing.Public().Crypto(), a.now())
+	return org, err
+}
+
+// entityOf is the organization as the trust list names it.
+func entityOf(o issuer.Org, types []attestation.Type, from attestation.Date) (*trustlist.Entity, error) {
+	signing, err := keys.ParsePrivate(o.Signing)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	ledger, _, err := newKey()
+	submission, err := keys.ParsePrivate(o.Submission)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	secret, err := ledger.MarshalJWK()
-	if err != nil {
-		return nil, nil, err
-	}
-	org := &issuer.Org{ID: req.ID, Role: req.Role, Name: req.Name, Issuer: a.cfg.Issuer.URL + issuer.Path(req.ID), Group: req.Group,
-		Signing: signingJWK, Submission: submissionJWK, X5C: x5c, Ledger: secret}
-	entity := &trustlist.Entity{ID: req.ID, Name: req.Name, Roles: []attestation.Role{req.Role}, Issuer: org.Issuer, Types: types, From: req.From, Group: req.Group,
-		Keys: []json.RawMessage{signing.Public().JWK()}, SubmissionKeys: []json.RawMessage{submission.Public().JWK()}}
-	return org, entity, nil
+	return &trustlist.Entity{ID: o.ID, Name: o.Name, Roles: []attestation.Role{o.Role}, Issuer: o.Issuer, Types: types, From: from, Group: o.Group,
+		Keys: []json.RawMessage{signing.Public().JWK()}, SubmissionKeys: []json.RawMessage{submission.Public().JWK()}}, nil
 }
 
 func newKey() (*keys.Private, json.RawMessage, error) {
@@ -164,7 +176,7 @@ func (a *localAdmin) list(ctx context.Context, entities []*trustlist.Entity, n u
 	if err != nil {
 		return 0, err
 	}
-	if err := os.WriteFile(a.cfg.trustListPath(n), []byte(jwt), 0o644); err != nil {
+	if err := writeFile(a.cfg.trustListPath(n), []byte(jwt), 0o644); err != nil {
 		return 0, err
 	}
 	if a.registry == nil {

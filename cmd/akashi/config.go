@@ -177,7 +177,7 @@ func (c *Config) write() error {
 		return err
 	}
 	head := "# Akashi, one instance. Every key can be overridden by AKASHI_<PATH>, for example AKASHI_REGISTRY_EPOCH=2s.\n"
-	return os.WriteFile(filepath.Join(c.dir, configName), append([]byte(head), data...), 0o600)
+	return writeFile(filepath.Join(c.dir, configName), append([]byte(head), data...), 0o600)
 }
 
 // readSeed reads an Ed25519 seed in hex.

@@ -92,7 +92,7 @@ func (p *player) write(dir string, r *demoResult) error {
 		return err
 	}
 	for name, data := range r.files {
-		if err := os.WriteFile(filepath.Join(dir, name+".evidence.json"), data, 0o644); err != nil {
+		if err := writeFile(filepath.Join(dir, name+".evidence.json"), data, 0o644); err != nil {
 			return err
 		}
 	}
@@ -101,7 +101,7 @@ func (p *player) write(dir string, r *demoResult) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+		if err := writeFile(filepath.Join(dir, name), data, 0o644); err != nil {
 			return err
 		}
 	}

@@ -172,10 +172,10 @@ func (o initOptions) writeKeys(c *Config) (logVKey string, err error) {
 		return "", err
 	}
 	return vkey, errors.Join(
-		os.WriteFile(c.path(fileAnchor), anchor.Public().JWK(), 0o644),
-		os.WriteFile(c.path(fileAnchorKey), private, 0o600),
-		os.WriteFile(c.trustListPath(1), []byte(list), 0o644),
-		os.WriteFile(c.path(fileLogKey), []byte(skey+"\n"), 0o600))
+		writeFile(c.path(fileAnchor), anchor.Public().JWK(), 0o644),
+		writeFile(c.path(fileAnchorKey), private, 0o600),
+		writeFile(c.trustListPath(1), []byte(list), 0o644),
+		writeFile(c.path(fileLogKey), []byte(skey+"\n"), 0o600))
 }
 
 func (c *Config) trustListPath(n uint64) string {
@@ -198,8 +198,8 @@ func (o initOptions) writeTLS(now time.Time) error {
 	}
 	return errors.Join(
 		ca.save(filepath.Join(o.dir, fileCA), filepath.Join(o.dir, fileCAKey)),
-		os.WriteFile(filepath.Join(o.dir, fileTLS), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate[0]}), 0o644),
-		os.WriteFile(filepath.Join(o.dir, fileTLSKey), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600))
+		writeFile(filepath.Join(o.dir, fileTLS), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate[0]}), 0o644),
+		writeFile(filepath.Join(o.dir, fileTLSKey), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600))
 }
 
 // writeMembers makes our own witnesses and auditors and the two policy files that name them.
@@ -220,7 +220,7 @@ func (o initOptions) writeMembers(c *Config, logVKey string, service func(int) S
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(c.path(file), p.Marshal(), 0o644)
+		return writeFile(c.path(file), p.Marshal(), 0o644)
 	}
 	return errors.Join(
 		build(roleWitness, "", "w", filePolicy, witnessCount, witnessQuorum, 2),
@@ -233,8 +233,8 @@ func (o initOptions) copyPolicies() error {
 		return err
 	}
 	return errors.Join(
-		os.WriteFile(filepath.Join(o.dir, filePolicy), witnesses.Marshal(), 0o644),
-		os.WriteFile(filepath.Join(o.dir, fileAuditors), auditors.Marshal(), 0o644))
+		writeFile(filepath.Join(o.dir, filePolicy), witnesses.Marshal(), 0o644),
+		writeFile(filepath.Join(o.dir, fileAuditors), auditors.Marshal(), 0o644))
 }
 
 // loadPolicies reads the pair of policy files and checks that they fit together. Without an auditors' file auditors is nil.
@@ -269,7 +269,7 @@ func writeSeed(path string) (ed25519.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return public, os.WriteFile(path, []byte(hex.EncodeToString(private.Seed())+"\n"), 0o600)
+	return public, writeFile(path, []byte(hex.EncodeToString(private.Seed())+"\n"), 0o600)
 }
 
 // choosePorts returns n ports from first on, or free ones when first is 0.

@@ -164,7 +164,7 @@ func (o *importFlags) writeEngagements(resp *importResponse) error {
 		if resp.SDJWTs[n] == "" {
 			continue
 		}
-		if err := os.WriteFile(filepath.Join(o.out, fmt.Sprintf("engagement-row%d.sdjwt", row.Row)), []byte(resp.SDJWTs[n]), 0o600); err != nil {
+		if err := writeFile(filepath.Join(o.out, fmt.Sprintf("engagement-row%d.sdjwt", row.Row)), []byte(resp.SDJWTs[n]), 0o600); err != nil {
 			return err
 		}
 	}

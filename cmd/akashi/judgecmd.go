@@ -190,7 +190,7 @@ func printAssessed(s streams, file *evidence.File, result *evidence.Result, out 
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(out, data, 0o644); err != nil {
+		if err := writeFile(out, data, 0o644); err != nil {
 			return err
 		}
 	}

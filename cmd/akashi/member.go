@@ -87,7 +87,7 @@ func copyAnchor(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(to, anchor.JWK(), 0o644)
+	return writeFile(to, anchor.JWK(), 0o644)
 }
 
 // loadAnchor reads the trust anchor's public JWK.

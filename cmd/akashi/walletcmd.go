@@ -195,7 +195,7 @@ func (f *walletFlags) create(ctx context.Context, s streams, registryURL, origin
 	if err != nil {
 		return errors.Join(err, st.Close())
 	}
-	if err := errors.Join(os.WriteFile(path, data, 0o600), st.Close()); err != nil {
+	if err := errors.Join(writeFile(path, data, 0o600), st.Close()); err != nil {
 		return err
 	}
 	proof, err := w.DeliveryProof()
@@ -403,7 +403,7 @@ func (f *walletFlags) newPresent(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return os.WriteFile(out, data, 0o600)
+			return writeFile(out, data, 0o600)
 		}),
 	}
 	c := cmd.Flags()
