@@ -26,34 +26,53 @@ const (
 
 // ParsePeriod returns the period written s, and refuses any other spelling of it.
 func ParsePeriod(s string) (Period, error) {
-	p := Period(s)
-	if k, y, n := p.split(); k != 0 && y >= 1000 && p == p.build(k, y, n) {
+	if p := Period(s); p.Kind() != 0 {
 		return p, nil
 	}
 	return "", fmt.Errorf("%q is not a period: write 2026-05, 2026-Q2, FY2026 or events-FY2026", s)
 }
 
+// split returns the parts of a period, all zero for text that is none.
 func (p Period) split() (kind PeriodKind, year, n int) {
 	s := string(p)
-	var rest string
-	scan := func(format string, v ...any) bool {
-		got, _ := fmt.Sscanf(s, format+"%s", append(v, &rest)...)
-		return got == len(v)
-	}
 	switch {
-	case strings.HasPrefix(s, "events-FY") && scan("events-FY%4d", &year):
-		return Events, year, 0
-	case strings.HasPrefix(s, "FY") && scan("FY%4d", &year):
-		return FiscalYear, year, 0
-	case strings.Contains(s, "-Q") && scan("%4d-Q%1d", &year, &n) && n >= 1 && n <= 4:
-		return Quarter, year, n
-	case scan("%4d-%2d", &year, &n) && n >= 1 && n <= 12:
-		return Month, year, n
+	case strings.HasPrefix(s, "events-FY"):
+		kind, year = Events, digits(s[len("events-FY"):], 4)
+	case strings.HasPrefix(s, "FY"):
+		kind, year = FiscalYear, digits(s[len("FY"):], 4)
+	case len(s) == len("2026-Q2") && s[4:6] == "-Q":
+		kind, year, n = Quarter, digits(s[:4], 4), digits(s[6:], 1)
+		if n > 4 {
+			n = -1
+		}
+	case len(s) == len("2026-05") && s[4] == '-':
+		kind, year, n = Month, digits(s[:4], 4), digits(s[5:], 2)
+		if n > 12 {
+			n = -1
+		}
 	}
-	return 0, 0, 0
+	if year < 1000 || n < 0 || n == 0 && (kind == Month || kind == Quarter) {
+		return 0, 0, 0
+	}
+	return kind, year, n
 }
 
-func (Period) build(k PeriodKind, year, n int) Period {
+// digits returns the number written in exactly n ASCII digits, or -1.
+func digits(s string, n int) int {
+	if len(s) != n {
+		return -1
+	}
+	v := 0
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return -1
+		}
+		v = 10*v + int(c-'0')
+	}
+	return v
+}
+
+func build(k PeriodKind, year, n int) Period {
 	switch k {
 	case Events:
 		return Period(fmt.Sprintf("events-FY%04d", year))
@@ -66,12 +85,12 @@ func (Period) build(k PeriodKind, year, n int) Period {
 }
 
 // MonthOf, QuarterOf, FiscalYearOf and EventsOf return the period of each kind in which d falls.
-func MonthOf(d Date) Period   { return Period("").build(Month, d.Year, int(d.Month)) }
-func QuarterOf(d Date) Period { return Period("").build(Quarter, d.Year, (int(d.Month)+2)/3) }
+func MonthOf(d Date) Period   { return build(Month, d.Year, int(d.Month)) }
+func QuarterOf(d Date) Period { return build(Quarter, d.Year, (int(d.Month)+2)/3) }
 func FiscalYearOf(d Date) Period {
-	return Period("").build(FiscalYear, d.AddMonths(-3).Year, 0)
+	return build(FiscalYear, d.AddMonths(-3).Year, 0)
 }
-func EventsOf(d Date) Period { return Period("").build(Events, d.AddMonths(-3).Year, 0) }
+func EventsOf(d Date) Period { return build(Events, d.AddMonths(-3).Year, 0) }
 
 // PeriodOf returns the period of kind k in which d falls.
 func PeriodOf(k PeriodKind, d Date) Period {
