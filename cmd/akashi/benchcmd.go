@@ -107,7 +107,10 @@ func newBenchOf(s streams, effort benchEffort) *cobra.Command {
 			if err != nil {
 				return &exitError{exitUsage, fmt.Errorf("--only: %w", err)}
 			}
-			b := &benchRun{benchEffort: effort, wanted: pattern.MatchString}
+			if !slices.ContainsFunc(benchFigures, func(f benchFigure) bool { return pattern.MatchString(f.name) }) {
+				return &exitError{exitUsage, fmt.Errorf("--only %q matches no figure:\n%s", only, describeFigures())}
+			}
+			b := &benchRun{benchEffort: effort, wanted: pattern.MatchString, results: []benchResult{}}
 			if err := b.run(cmd.Context(), s, long); err != nil {
 				return err
 			}

@@ -123,12 +123,14 @@ func TestBenchTable(t *testing.T) {
 }
 
 func TestBenchRejectsABadPattern(t *testing.T) {
-	cmd := newBenchOf(streams{nil, io.Discard, io.Discard}, tinyEffort)
-	cmd.SetArgs([]string{"--only", "("})
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	var exit *exitError
-	if err := cmd.Execute(); !errors.As(err, &exit) || exit.code != exitUsage {
-		t.Errorf("got %v, want a usage error", err)
+	for _, pattern := range []string{"(", "no.such.figure"} {
+		cmd := newBenchOf(streams{nil, io.Discard, io.Discard}, tinyEffort)
+		cmd.SetArgs([]string{"--only", pattern})
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		var exit *exitError
+		if err := cmd.Execute(); !errors.As(err, &exit) || exit.code != exitUsage {
+			t.Errorf("--only %s: got %v, want a usage error", pattern, err)
+		}
 	}
 }
 
