@@ -21,6 +21,18 @@ var (
 // employer's holds junk, the worker says so.
 func small(tb testing.TB) (*evidencetest.World, evidence.Presentation) {
 	w := evidencetest.New(tb, evidencetest.At(2025, 10, 30, 9))
+	credentials, statements := play(w)
+	return w, w.Presentation(opened, credentials, statements)
+}
+
+// opened are the slots that the small world's worker opens.
+var opened = evidencetest.Only(map[attestation.Stream][]attestation.Period{
+	attestation.WageEmployer: {nov, dec}, attestation.WageBank: {nov, dec},
+	attestation.SeparationEmployer: {"events-FY2025"}, attestation.SeparationOffice: {"events-FY2025"},
+})
+
+// play lets the small world's story happen, and returns the payment, the receipt and the statement.
+func play(w *evidencetest.World) (credentials, statements []string) {
 	w.Now = evidencetest.At(2025, 10, 30, 10)
 	w.Engage(0, w.Claims(attestation.NewDate(2025, 11, 1), attestation.NewDate(2025, 12, 31)))
 
@@ -38,11 +50,7 @@ func small(tb testing.TB) (*evidencetest.World, evidence.Presentation) {
 	})
 	w.Now = evidencetest.At(2026, 1, 20, 9)
 	w.CloseEpoch()
-	p := w.Presentation(evidencetest.Only(map[attestation.Stream][]attestation.Period{
-		attestation.WageEmployer: {nov, dec}, attestation.WageBank: {nov, dec},
-		attestation.SeparationEmployer: {"events-FY2025"}, attestation.SeparationOffice: {"events-FY2025"},
-	}), []string{payment, receipt}, []string{unpaid})
-	return w, p
+	return []string{payment, receipt}, []string{unpaid}
 }
 
 func makeFile(tb testing.TB, w *evidencetest.World, p evidence.Presentation) *evidence.File {

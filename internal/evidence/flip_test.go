@@ -54,8 +54,10 @@ func memberEnds(t *testing.T, data []byte) (names []string, ends []int) {
 // TestEveryByteCounts changes every byte of a file, one at a time, and expects that the file fails, by a check that has to do with the
 // member in which the byte stands.
 func TestEveryByteCounts(t *testing.T) {
-	w, p := small(t)
-	data := evidencetest.Marshal(w, makeFile(t, w, p))
+	w := evidencetest.NewLean(t, evidencetest.At(2025, 10, 30, 9))
+	credentials, statements := play(w)
+	f := makeFile(t, w, w.Presentation(opened, credentials[1:], statements)) // the payment comes as nonce and JWT
+	data := evidencetest.Marshal(w, f)
 	names, ends := memberEnds(t, data)
 	if len(blame) != len(names) {
 		t.Fatalf("the file has the members %v, the test knows %d", names, len(blame))

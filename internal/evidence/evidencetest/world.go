@@ -53,24 +53,24 @@ type World struct {
 	Anchor                             *keys.Private
 	Policy, Auditors                   *registry.Policy
 	Employer, Support, Bank, Authority *Party
-	Holder, Delivery                   *keys.Private
-	Engagement                         string // as issued, with all disclosures
-	EngagementID                       string
-	Secrets                            map[string]registry.Secret // by stream and period, joined by a space
-	ContractHash                       registry.Hash
-	Issued                             map[string]string // SD-JWT with all disclosures, by ID
-	logSigner                          note.Signer
-	cosigners                          []note.Signer // witnesses, then auditors
-	witnesses                          int
-	entries                            [][]byte
-	hashes                             []tlog.Hash // as stored by tlog
-	slots                              *prefixmap.Map
-	stored                             map[registry.Key]*storedRecord
-	lists                              []listed
-	checkpoints                        []*registry.Checkpoint
-	head                               registry.HeadEntry
-	headIndex                          uint64
-	snapshot                           *prefixmap.Snapshot
+	Holder, Delivery                   *keys.Private // the worker's signing and delivery keys
+
+	Engagement   string // as issued, with all disclosures
+	EngagementID string
+	Secrets      map[string]registry.Secret // by stream and period, joined by a space
+	ContractHash registry.Hash
+
+	logSigner   note.Signer
+	cosigners   []note.Signer // witnesses, then auditors
+	entries     [][]byte
+	hashes      []tlog.Hash // as tlog stores them
+	slots       *prefixmap.Map
+	stored      map[registry.Key]*storedRecord
+	lists       []listed
+	checkpoints []*registry.Checkpoint
+	head        registry.HeadEntry
+	headIndex   uint64
+	snapshot    *prefixmap.Snapshot
 }
 
 type storedRecord struct {
@@ -89,11 +89,17 @@ type listed struct {
 	index uint64
 }
 
-// New returns a world with a trust list of all parties in its log, at the given time.
-func New(tb testing.TB, now time.Time) *World {
+// New returns a world with a trust list of all parties in its log, at the given time. Its policies ask for 3 of 4 witnesses and 2 of 3
+// auditors.
+func New(tb testing.TB, now time.Time) *World { return newWorld(tb, now, 4, 3, 3, 2) }
+
+// NewLean returns a world with one witness and one auditor, whose files are smaller.
+func NewLean(tb testing.TB, now time.Time) *World { return newWorld(tb, now, 1, 1, 1, 1) }
+
+func newWorld(tb testing.TB, now time.Time, witnesses, witnessQuorum, auditors, auditorQuorum int) *World {
 	w := &World{
 		TB: tb, Now: now, Anchor: Key(tb), Holder: Key(tb), Delivery: Key(tb),
-		Secrets: make(map[string]registry.Secret), Issued: make(map[string]string),
+		Secrets: make(map[string]registry.Secret),
 		slots: prefixmap.New(), stored: make(map[registry.Key]*storedRecord),
 	}
 	w.Employer = newParty(tb, EmployerID, attestation.AcceptingOrganization, attestation.TypeEngagement, attestation.TypeWagePayment,
@@ -101,7 +107,7 @@ func New(tb testing.TB, now time.Time) *World {
 	w.Support = newParty(tb, SupportID, attestation.SupportOrganization, attestation.TypeSupportInterview, attestation.TypeSupportSession)
 	w.Bank = newParty(tb, BankID, attestation.Bank, attestation.TypeWageReceipt)
 	w.Authority = newParty(tb, AuthorityID, attestation.Authority, attestation.TypeSeparation, attestation.TypeNotificationReceipt)
-	w.makePolicies()
+	w.makePolicies(witnesses, witnessQuorum, auditors, auditorQuorum)
 	w.AddTrustList(w.Entities()...)
 	return w
 }
@@ -148,15 +154,14 @@ func (w *World) Trust() evidence.Trust {
 	return evidence.Trust{Policy: w.Policy, Auditors: w.Auditors, Anchor: w.Anchor.Public()}
 }
 
-func (w *World) makePolicies() {
+func (w *World) makePolicies(witnesses, witnessQuorum, auditors, auditorQuorum int) {
 	logKey, logVKey, err := note.GenerateKey(rand.Reader, Origin)
 	check(w.TB, err)
 	signer, err := note.NewSigner(logKey)
 	check(w.TB, err)
 	w.logSigner = signer
-	w.Policy = w.policy(logVKey, "witness", 4, 3)
-	w.witnesses = len(w.cosigners)
-	w.Auditors = w.policy(logVKey, "auditor", 3, 2)
+	w.Policy = w.policy(logVKey, "witness", witnesses, witnessQuorum)
+	w.Auditors = w.policy(logVKey, "auditor", auditors, auditorQuorum)
 }
 
 func (w *World) policy(logVKey, name string, n, q int) *registry.Policy {
@@ -245,7 +250,7 @@ func (w *World) publish() {
 	w.checkpoints = append(w.checkpoints, c)
 }
 
-// Submit seals nothing: it logs records as a party's submission and closes the epoch.
+// Submit logs sealed records as a party's submission and closes the epoch.
 func (w *World) Submit(p *Party, records ...registry.Record) {
 	writer := registry.WriterFor(p.Role, p.ID)
 	refs := registry.Refs(records, writer)
