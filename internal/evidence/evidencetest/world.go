@@ -100,7 +100,7 @@ func newWorld(tb testing.TB, now time.Time, witnesses, witnessQuorum, auditors, 
 	w := &World{
 		TB: tb, Now: now, Anchor: Key(tb), Holder: Key(tb), Delivery: Key(tb),
 		Secrets: make(map[string]registry.Secret),
-		slots: prefixmap.New(), stored: make(map[registry.Key]*storedRecord),
+		slots:   prefixmap.New(), stored: make(map[registry.Key]*storedRecord),
 	}
 	w.Employer = newParty(tb, EmployerID, attestation.AcceptingOrganization, attestation.TypeEngagement, attestation.TypeWagePayment,
 		attestation.TypeNotificationFiled, attestation.TypeSeparation, attestation.TypeRemedy)
