@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"path"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"akashi/testdata/story"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"akashi": main})
+}
+
+// TestScripts runs whole commands as a user types them; each file of testdata/script is one story of its own.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("AKASHI_PASSPHRASE", "correct horse battery staple")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"story": writeStoryFile,
+			"fill":  fillEngagement,
+			"await": awaitSocket,
+			"flip":  flipByte,
+		},
+	})
+}
+
+// story FILE copies a file of the story to the work folder.
+func writeStoryFile(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		data, err := story.File(name)
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(path.Base(name)), data, 0o644))
+	}
+}
+
+// fill SHEET WALLET.json puts a wallet's key and delivery proof into an engagement sheet.
+func fillEngagement(ts *testscript.TestScript, neg bool, args []string) {
+	var w struct {
+		HolderJWK     json.RawMessage `json:"holder_jwk"`
+		DeliveryProof string          `json:"delivery_proof"`
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &w))
+	sheet := story.FillEngagement([]byte(ts.ReadFile(args[0])), string(w.HolderJWK), w.DeliveryProof)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), sheet, 0o644))
+}
+
+// await SOCKET waits until a service listens on a unix socket.
+func awaitSocket(ts *testscript.TestScript, neg bool, args []string) {
+	for range 300 {
+		if c, err := net.Dial("unix", ts.MkAbs(args[0])); err == nil {
+			c.Close()
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("nothing listens on %s", args[0])
+}
+
+// flip FILE changes one byte in the middle of a file.
+func flipByte(ts *testscript.TestScript, neg bool, args []string) {
+	data := []byte(ts.ReadFile(args[0]))
+	data[len(data)/2] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+}
