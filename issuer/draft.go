@@ -195,11 +195,15 @@ func (p *placer) isNew(tx store.Tx, d *draft, last *record) (bool, error) {
 	return true, nil
 }
 
-// digest sets the draft's content digest. It covers what the row says and whom it concerns; not the fingerprint of the row itself, which
-// changes with every column that is not attested. Rows without an identity are counted: two credits alike on one day are two facts.
+// digest sets the draft's content digest. It covers what the row says and whom it concerns. Left out are the fingerprint of the row
+// itself, which changes with every column that is not attested, and the signature in a delivery proof. Rows without an identity are
+// counted: two credits alike on one day are two facts.
 func (p *placer) digest(d *draft) error {
 	content := maps.Clone(d.payload)
 	delete(content, "ledger_row_hash")
+	if _, ok := content["delivery_proof"]; ok {
+		content["delivery_proof"] = d.enrolment.Delivery
+	}
 	text, err := json.Marshal(content) // maps are written in the order of their keys
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -221,7 +222,9 @@ func (e *Enrolment) save(tx store.Tx, orgID string) error {
 		return err
 	}
 	if old != nil {
-		e.join(old)
+		if err := e.join(old); err != nil {
+			return err
+		}
 	}
 	if err := setJSON(tx, enrolKey(orgID, e.Reference), e); err != nil {
 		return err
@@ -229,7 +232,7 @@ func (e *Enrolment) save(tx store.Tx, orgID string) error {
 	return tx.Set(engagementKey(orgID, e.Engagement), []byte(e.Reference))
 }
 
-func (e *Enrolment) join(old *Enrolment) {
+func (e *Enrolment) join(old *Enrolment) error {
 	for stream, periods := range old.Secrets {
 		if e.Secrets[stream] == nil {
 			e.Secrets[stream] = map[attestation.Period]registry.Secret{}
@@ -239,7 +242,14 @@ func (e *Enrolment) join(old *Enrolment) {
 	if len(e.Delivery) == 0 {
 		e.Delivery = old.Delivery
 	}
-	if e.Terms.Terms == nil {
-		e.Terms.Terms = old.Terms.Terms
+	if old.Terms.Terms == nil || e.Terms.Terms == nil {
+		e.Terms.Terms = cmp.Or(e.Terms.Terms, old.Terms.Terms)
+		return nil
 	}
+	shown, err := json.Marshal(e.Terms.Terms) // without what was withheld
+	if err != nil {
+		return err
+	}
+	e.Terms.Terms = old.Terms.Terms
+	return json.Unmarshal(shown, e.Terms.Terms)
 }

@@ -1,0 +1,32 @@
+package issuer
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+)
+
+func TestOctets(t *testing.T) {
+	for _, o := range []octets{{a: []byte("a"), b: []byte("bb"), sdJWT: []byte("x~y~")}, {a: []byte{}, b: []byte{}, sdJWT: []byte{}}} {
+		got, err := parseOctets(o.marshal())
+		if err != nil || !bytes.Equal(got.a, o.a) || !bytes.Equal(got.b, o.b) || !bytes.Equal(got.sdJWT, o.sdJWT) {
+			t.Errorf("got %+v, %v, want %+v", got, err, o)
+		}
+	}
+	for _, bad := range []string{"", "\x00\x00\x00", "\x00\x00\x00\x02a", "\xff\xff\xff\xff", "\x00\x00\x00\x01a\x00\x00\x00\x09"} {
+		if _, err := parseOctets([]byte(bad)); !errors.Is(err, errOctets) {
+			t.Errorf("parseOctets(%q): %v, want %v", bad, err, errOctets)
+		}
+	}
+}
+
+func FuzzParseOctets(f *testing.F) {
+	f.Add(octets{a: []byte("a"), b: []byte("b"), sdJWT: []byte("c~")}.marshal())
+	f.Add([]byte("\x00\x00\x00\x02a"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		o, err := parseOctets(b)
+		if err == nil && !bytes.Equal(o.marshal(), b) {
+			t.Errorf("%x comes back as %x", b, o.marshal())
+		}
+	})
+}
