@@ -1,6 +1,9 @@
 package attestation
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestPeriods(t *testing.T) {
 	for _, c := range []struct{ in, first, last, next string }{
@@ -65,7 +68,7 @@ func TestDayEndsAtFifteenUTC(t *testing.T) {
 func TestPlanOfTwoYears(t *testing.T) {
 	start, _ := ParseDate("2025-11-01")
 	end, _ := ParseDate("2027-10-31")
-	plan := Plan(start, end)
+	plan := Plan(start, end, 31)
 	want := map[Stream]int{WageEmployer: 24, WageBank: 24, InterviewWorker: 9, InterviewSuperior: 9, ReportEmployer: 3, ReportAuthority: 3,
 		NoticeEmployer: 3, NoticeAuthority: 3, SeparationEmployer: 3, SeparationOffice: 3, SessionSupport: 3, RemedyEmployer: 3}
 	for s, n := range want {
@@ -75,5 +78,15 @@ func TestPlanOfTwoYears(t *testing.T) {
 	}
 	if len(plan) != len(want) {
 		t.Errorf("%d streams, want %d", len(plan), len(want))
+	}
+}
+
+func TestPlanFollowsTheClosingDay(t *testing.T) {
+	start, _ := ParseDate("2025-11-25")
+	end, _ := ParseDate("2026-01-31")
+	for closingDay, want := range map[int][]Period{31: {"2025-11", "2025-12", "2026-01"}, 20: {"2025-12", "2026-01", "2026-02"}, 25: {"2025-11", "2025-12", "2026-01", "2026-02"}} {
+		if got := Plan(start, end, closingDay)[WageBank]; !slices.Equal(got, want) {
+			t.Errorf("closing day %d: %v, want %v", closingDay, got, want)
+		}
 	}
 }

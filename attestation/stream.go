@@ -74,11 +74,27 @@ func (s Stream) Filler(hasSupport bool) Role {
 }
 
 // Plan returns the slots that an engagement from start to end must have: every stream with every period of its kind that shares a
-// day with the contract.
-func Plan(start, end Date) map[Stream][]Period {
+// day with the contract. The period of a wage is the month in which its pay period closes, so a contract that ends after its closing
+// day has one more.
+func Plan(start, end Date, closingDay int) map[Stream][]Period {
 	plan := make(map[Stream][]Period, len(Streams))
 	for _, s := range Streams {
-		plan[s] = PeriodsBetween(s.Kind(), start, end)
+		first, last := start, end
+		if s.Kind() == Month {
+			first, last = closing(start, closingDay), closing(end, closingDay)
+		}
+		plan[s] = PeriodsBetween(s.Kind(), first, last)
 	}
 	return plan
 }
+
+// closing returns a day of the month in which the pay period of d closes.
+func closing(d Date, closingDay int) Date {
+	if d.Day > closingDay {
+		return d.AddMonths(1)
+	}
+	return d
+}
+
+// Plan returns the slots that the engagement must have.
+func (e *Engagement) Plan() map[Stream][]Period { return Plan(e.Start, e.End, e.ClosingDay) }

@@ -154,7 +154,7 @@ func (f *file) as(asOf time.Time) Evidence {
 	ev := Evidence{EngagementID: "engagement", Terms: &f.terms, Accepted: f.accepted, IssuerID: employerID, Audited: true,
 		AbsentAsOf: asOf.Add(-time.Minute), From: day("2025-11-01"), To: day("2026-10-31"), Checkpoint: "checkpoint", Policy: "policy",
 		PlanSince: map[attestation.Stream]map[attestation.Period]time.Time{}}
-	for s, periods := range attestation.Plan(f.terms.Start, f.terms.End) {
+	for s, periods := range f.terms.Plan() {
 		ev.PlanSince[s] = map[attestation.Period]time.Time{}
 		for _, p := range periods {
 			ev.PlanSince[s][p] = f.logged

@@ -87,7 +87,7 @@ func hideSlots(slots any) map[string]any {
 // organization's own streams.
 func (i *Issuer) newSlots(o *org, e *Enrolment, payload map[string]any) error {
 	slots, n := map[string]any{}, 0
-	for stream, periods := range attestation.Plan(e.Terms.Start, e.Terms.End) {
+	for stream, periods := range e.Terms.Plan() {
 		if n += len(periods); n > maxSlots {
 			return errors.New("the contract is longer than an engagement can hold")
 		}

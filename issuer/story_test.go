@@ -324,7 +324,7 @@ func TestSlotsOfAnEngagement(t *testing.T) {
 		t.Fatal(err)
 	}
 	e, n := engagement(t, w, p), 0
-	for stream, periods := range attestation.Plan(e.Start, e.End) {
+	for stream, periods := range e.Plan() {
 		for _, per := range periods {
 			n++
 			if slot := payload.Slots[stream][per]; len(slot) != 1 || len(slot["_sd"]) != 1 {

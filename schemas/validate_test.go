@@ -61,7 +61,7 @@ func TestExampleHasThePlanOfItsContract(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := out.(*attestation.Engagement)
-	for s, periods := range attestation.Plan(e.Start, e.End) {
+	for s, periods := range e.Plan() {
 		for _, p := range periods {
 			if _, ok := e.Opened(s, p); !ok {
 				t.Errorf("slot %s %s is missing", s, p)

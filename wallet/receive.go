@@ -134,7 +134,7 @@ func mayIssueEngagement(e *trustlist.Entity, day attestation.Date) error {
 
 // checkPlan compares the engagement's slots with the wallet's own calendar: each must be there and opened.
 func checkPlan(e *attestation.Engagement) error {
-	for stream, periods := range attestation.Plan(e.Start, e.End) {
+	for stream, periods := range e.Plan() {
 		for _, p := range periods {
 			if !e.InPlan(stream, p) {
 				return fmt.Errorf("%w: %s %s is missing", ErrPlan, stream, p)

@@ -46,7 +46,7 @@ func benchEvidence() (compliance.Evidence, time.Time) {
 		},
 		PlanSince: map[attestation.Stream]map[attestation.Period]time.Time{},
 	}
-	for stream, periods := range attestation.Plan(start, end) {
+	for stream, periods := range ev.Terms.Plan() {
 		ev.PlanSince[stream] = map[attestation.Period]time.Time{}
 		for i, p := range periods {
 			ev.PlanSince[stream][p] = logged

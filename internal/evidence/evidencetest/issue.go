@@ -44,7 +44,7 @@ func (w *World) Claims(start, end attestation.Date) map[string]any {
 		random(w.ContractHash[:])
 	}
 	slots := make(map[string]any)
-	for s, periods := range attestation.Plan(start, end) {
+	for s, periods := range attestation.Plan(start, end, 31) {
 		members := make(map[string]any)
 		for _, p := range periods {
 			secret, ok := w.Secrets[slotName(s, p)]
