@@ -1,12 +1,15 @@
 package logserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 
 	"akashi/attestation"
 	"akashi/internal/keys"
@@ -26,11 +29,12 @@ var (
 const keyBindingAge = 5 * time.Minute
 
 // admit checks a submission and puts it before the sequencer. Nothing of a submission that is turned away has any effect.
-func (s *Server) admit(req *registry.SubmitRequest) (*job, error) {
+func (s *Server) admit(ctx context.Context, req *registry.SubmitRequest) (*job, error) {
 	j, err := s.check(req)
 	if err != nil {
 		return nil, err
 	}
+	j.trace = trace.SpanContextFromContext(ctx)
 	if err := s.gate.admit(j.pass, func() error { return s.enqueue(j) }); err != nil {
 		return nil, err
 	}

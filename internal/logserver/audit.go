@@ -70,4 +70,8 @@ func (s *Server) setAudited(e *epoch) {
 	}
 	s.audited = e
 	s.announce()
+	if e.head.Epoch >= s.savedEpoch.Load()+s.cfg.MapFileEpochs {
+		s.savedEpoch.Store(e.head.Epoch) // also when it fails: not again at once
+		s.done.Go(s.saveMap)
+	}
 }

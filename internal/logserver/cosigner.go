@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"akashi/registry"
 )
@@ -18,15 +19,16 @@ type cosigner struct {
 
 	busy chan struct{} // holds one token while a request is under way
 
-	mu    sync.Mutex
-	known uint64 // the size it signed last, as far as we know
-	down  bool   // it did not answer the last time
+	mu       sync.Mutex
+	known    uint64    // the size it signed last, as far as we know
+	signedAt time.Time // when, by the machine's clock; at first the start
+	down     bool      // it did not answer the last time
 }
 
 func newCosigners(endpoints []Endpoint, client *http.Client) []*cosigner {
 	var cs []*cosigner
 	for _, e := range endpoints {
-		cs = append(cs, &cosigner{name: e.Name, url: e.URL, http: client, busy: make(chan struct{}, 1)})
+		cs = append(cs, &cosigner{name: e.Name, url: e.URL, http: client, signedAt: time.Now(), busy: make(chan struct{}, 1)})
 	}
 	return cs
 }
@@ -60,7 +62,7 @@ func (c *cosigner) ask(ctx context.Context, signed []byte, p *prover) ([]byte, e
 	c.mu.Lock()
 	c.down = err != nil && !errors.Is(err, errAhead)
 	if err == nil {
-		c.known = p.size
+		c.known, c.signedAt = p.size, time.Now()
 	}
 	c.mu.Unlock()
 	return lines, err

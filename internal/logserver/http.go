@@ -145,16 +145,20 @@ func (s *Server) readJSON(r *http.Request, v any) error {
 // serveSubmit has a bound on submissions that are being read and checked; those that wait for their epoch are bounded by the queue.
 func (s *Server) serveSubmit(slots chan struct{}) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, span := s.span(r.Context(), spanSubmit)
+		r = r.WithContext(ctx)
 		var j *job
 		var err error
 		if !within(slots, func() { j, err = s.readSubmission(r) }) {
 			err = retryError{errBusyNow, time.Second}
 		}
 		if err != nil {
+			endSpan(span, err)
 			s.fail(w, r, err)
 			return
 		}
-		checkpoint, err := j.wait(r.Context())
+		checkpoint, err := j.wait(ctx)
+		endSpan(span, err, attrCount(attrRecords, len(j.refs)))
 		if err != nil {
 			s.gate.forget(j.pass)
 			s.fail(w, r, err)
@@ -169,7 +173,7 @@ func (s *Server) readSubmission(r *http.Request) (*job, error) {
 	if err := s.readJSON(r, &req); err != nil {
 		return nil, asRequestError(err)
 	}
-	return s.admit(&req)
+	return s.admit(r.Context(), &req)
 }
 
 // status is 409 when any record met another one in its slot.
@@ -216,7 +220,13 @@ func (s *Server) serveLookup(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	answerWith(s, w, r)(s.processLookup(r.Context(), slots))
+	begin := time.Now()
+	ctx, span := s.span(r.Context(), spanLookup)
+	resp, err := s.processLookup(ctx, slots)
+	endSpan(span, err, attrCount(attrKeys, len(slots)))
+	s.metrics.lookups.Observe(time.Since(begin).Seconds())
+	s.metrics.keys.Add(float64(len(slots)))
+	answerWith(s, w, r)(resp, err)
 }
 
 func (s *Server) serveRecords(w http.ResponseWriter, r *http.Request) {

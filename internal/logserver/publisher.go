@@ -99,10 +99,14 @@ func (s *Server) publishNext(ctx context.Context) {
 	if e == nil {
 		return
 	}
+	begin := time.Now()
+	ctx, span := s.span(ctx, spanPublish)
 	signed, late, err := s.witnessed(ctx, e)
 	if err == nil {
 		err = s.archive.put(ctx, signed)
 	}
+	s.metrics.published(begin, err)
+	endSpan(span, err, attrCount(attrSize, int(e.size)))
 	if err != nil {
 		s.cfg.Log.Warn("checkpoint not published", "size", e.size, "error", err)
 		s.trouble(publicCause(err))

@@ -61,8 +61,15 @@ func (s *Server) processLookup(ctx context.Context, slots []registry.Key) (*regi
 		return nil, err
 	}
 	for i, k := range slots {
-		resp.Results[i] = registry.LookupResult{Key: k, Proof: v.snap.Prove(k)}
-		index, value, ok := v.snap.Get(k)
+		proof, err := v.snap.Prove(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		resp.Results[i] = registry.LookupResult{Key: k, Proof: proof}
+		index, value, ok, err := v.snap.Get(ctx, k)
+		if err != nil {
+			return nil, err
+		}
 		if !ok {
 			continue
 		}

@@ -2,11 +2,14 @@ package logserver
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 
 	"akashi/internal/store"
 	"akashi/registry"
@@ -23,8 +26,11 @@ type job struct {
 	listN   uint64                      // the list under which it was checked
 	recheck func(*trustlist.List) error // whether it stands under another list
 
+	trace trace.SpanContext // of the submission
+
 	list    *trustlist.List // a version to log, at once
 	closing bool            // close the epoch at once, even when nothing else waits
+	last    bool            // no job comes after it: answer it when all that is in the log is published
 
 	results []registry.SubmitResult
 	needs   uint64 // size of the log that covers all results
@@ -32,7 +38,7 @@ type job struct {
 	done    chan outcome // has room for one
 }
 
-func (j *job) urgent() bool { return j.closing || j.list != nil }
+func (j *job) urgent() bool { return j.closing || j.last || j.list != nil }
 
 type outcome struct {
 	checkpoint []byte
@@ -84,7 +90,7 @@ func (s *Server) enqueue(j *job) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
-	case q.closed:
+	case q.closed && !j.last:
 		return ErrStopped
 	case len(j.refs) > 0 && q.records+len(j.refs) > s.cfg.Limits.QueueRecords:
 		return retryError{errQueueFull, s.cfg.EpochInterval}
@@ -146,10 +152,13 @@ func (q *sequencer) hurried() bool {
 	return q.hurry
 }
 
-func (q *sequencer) close() {
+// close refuses further jobs. It returns false when that was done already.
+func (q *sequencer) close() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	first := !q.closed
 	q.closed = true
+	return first
 }
 
 // sequence is the sequencer goroutine.
@@ -181,9 +190,12 @@ func (s *Server) resume(ctx context.Context) {
 	switch {
 	case st.size == 0 || s.published != nil && s.published.size == st.size:
 	case st.closed():
-		if e, err := st.epoch(); err == nil {
-			s.offer(e, nil)
+		e, err := st.epoch(ctx)
+		if err != nil {
+			s.cfg.Log.Error("the last epoch is not published", "error", err)
+			return
 		}
+		s.offer(e, nil)
 	default:
 		s.runEpoch(ctx, []*job{{closing: true, done: make(chan outcome, 1)}})
 	}
@@ -219,12 +231,15 @@ func (s *Server) drain() {
 // runEpoch sequences a batch. After a failure nobody knows how much of it is in the log, so the log is read again before the next one.
 // The epoch is not cut short when the server stops: what has begun is brought to its end.
 func (s *Server) runEpoch(ctx context.Context, batch []*job) {
-	ctx = context.WithoutCancel(ctx)
+	ctx, span := s.span(context.WithoutCancel(ctx), spanEpoch, linksOf(batch))
+	begin := time.Now()
 	err := s.catchUp(ctx)
 	if err == nil {
 		err = s.closeEpoch(ctx, batch)
 		s.seq.fault = err
 	}
+	s.metrics.epoch(begin, batch, s.seq.state.size, err)
+	endSpan(span, err, attrCount(attrJobs, len(batch)), attrCount(attrSize, int(s.seq.state.size)))
 	if err == nil {
 		return
 	}
@@ -257,7 +272,10 @@ func (s *Server) catchUp(ctx context.Context) error {
 // or is wanted. Callers are answered after publication, except those that it refuses.
 func (s *Server) closeEpoch(ctx context.Context, batch []*job) error {
 	st := s.seq.state
-	plan := s.decide(batch)
+	plan, err := s.decide(ctx, batch)
+	if err != nil {
+		return err
+	}
 	if err := s.save(ctx, plan); err != nil {
 		return err
 	}
@@ -265,23 +283,26 @@ func (s *Server) closeEpoch(ctx context.Context, batch []*job) error {
 		return err
 	}
 	s.showLists()
-	if len(plan.entries) == 0 && !plan.closing && st.closed() {
-		return s.answerOld(plan.waiting)
+	if len(plan.entries) == 0 && !plan.closing && (st.closed() || st.size == 0) {
+		return s.answerOld(ctx, plan.waiting)
 	}
 	head := registry.HeadEntry{
 		Epoch: st.epochs + 1, Covered: st.size, UnixMilli: s.cfg.Now().UnixMilli(), ListN: st.listN(),
 		PrevIndex: st.headAt, PrevHash: st.headHash,
 	}
-	snap := st.m.Snapshot()
+	snap, err := st.commit(ctx)
+	if err != nil {
+		return err
+	}
 	head.MapRoot, head.MapSize = snap.Root(), uint64(snap.Len())
-	snap.Release()
 	if s.seq.tamper != nil {
 		s.seq.tamper(&head)
 	}
 	if err := s.append(ctx, [][]byte{head.Marshal()}); err != nil {
+		snap.Release()
 		return err
 	}
-	e, err := st.epoch()
+	e, err := st.epochWith(snap)
 	if err != nil {
 		return err
 	}
@@ -294,7 +315,7 @@ type plan struct {
 	entries [][]byte
 	added   []addition
 	again   []addition // records that stand in their slots already: they heal a store that has lost them
-	lists   []*trustlist.List
+	lists   []trustlist.Version // with the index that they will have
 	waiting []*job // to be answered after publication
 	closing bool
 }
@@ -308,7 +329,7 @@ type addition struct {
 
 // decide goes through the batch in order. First write to a slot wins, within the batch too; the record that stands there already is
 // answered with its index, another one is a conflict.
-func (s *Server) decide(batch []*job) *plan {
+func (s *Server) decide(ctx context.Context, batch []*job) (*plan, error) {
 	st, p := s.seq.state, new(plan)
 	fresh := make(map[registry.Key]standing) // in this batch
 	lists := make([]*trustlist.List, 0, len(st.lists))
@@ -323,7 +344,7 @@ func (s *Server) decide(batch []*job) *plan {
 				continue
 			}
 			if isNew {
-				lists, p.lists = append(lists, j.list), append(p.lists, j.list)
+				lists, p.lists = append(lists, j.list), append(p.lists, trustlist.Version{List: j.list, Index: st.size + uint64(len(p.entries))})
 				p.entries = append(p.entries, j.list.Entry().Marshal())
 			}
 			j.needs = st.size + uint64(len(p.entries))
@@ -337,7 +358,11 @@ func (s *Server) decide(batch []*job) *plan {
 		for i, ref := range j.refs {
 			result := registry.SubmitResult{Key: ref.K, Status: registry.StatusAlready}
 			stands, ok := fresh[ref.K]
-			if index, v, old := st.m.Get(ref.K); old {
+			index, v, old, err := st.m.Get(ctx, ref.K)
+			if err != nil {
+				return nil, err
+			}
+			if old {
 				stands, ok = standing{index, v}, true
 			}
 			switch {
@@ -355,10 +380,13 @@ func (s *Server) decide(batch []*job) *plan {
 			j.results = append(j.results, result)
 			j.needs = max(j.needs, stands.index+1)
 		}
+		if j.last {
+			j.needs = st.size + uint64(len(p.entries))
+		}
 		p.closing = p.closing || j.closing
 		p.waiting = append(p.waiting, j)
 	}
-	return p
+	return p, nil
 }
 
 // standing is what stands in a slot.
@@ -424,7 +452,9 @@ func healRecords(tx store.Tx, again []addition) error {
 
 func (p *plan) saveSmall(tx store.Tx) error {
 	for _, l := range p.lists {
-		if err := tx.Set(numbered(keyList, l.N), []byte(l.JWT)); err != nil {
+		err := errors.Join(tx.Set(numbered(keyList, l.List.N), []byte(l.List.JWT)),
+			tx.Set(numbered(keyListAt, l.List.N), binary.BigEndian.AppendUint64(nil, l.Index)))
+		if err != nil {
 			return err
 		}
 	}
@@ -465,8 +495,7 @@ func (s *Server) append(ctx context.Context, entries [][]byte) error {
 		return err
 	}
 	for _, data := range entries {
-		err := st.apply(data, func(e registry.ListEntry) (*trustlist.List, error) { return s.storedList(ctx, e) })
-		if err != nil {
+		if err := st.apply(ctx, data, s.storedListOf(ctx)); err != nil {
 			return err
 		}
 	}
@@ -482,7 +511,7 @@ func (s *Server) showLists() {
 
 // answerOld answers jobs that brought nothing new: at once where a published checkpoint covers their records, else together with the
 // next attempt to publish one.
-func (s *Server) answerOld(jobs []*job) error {
+func (s *Server) answerOld(ctx context.Context, jobs []*job) error {
 	s.mu.RLock()
 	var size uint64
 	if s.published != nil {
@@ -501,7 +530,7 @@ func (s *Server) answerOld(jobs []*job) error {
 	if len(rest) == 0 {
 		return nil
 	}
-	e, err := s.seq.state.epoch()
+	e, err := s.seq.state.epoch(ctx)
 	if err != nil {
 		return err
 	}

@@ -7,13 +7,13 @@
 // A second goroutine, the publisher, brings the checkpoint of the newest head before the witnesses, archives and serves it once their
 // quorum has signed, and only then releases the receipts. A third one asks the auditors and merges their lines as they come.
 //
-// The log is the truth. The map, the heads and the list of trust list versions are rebuilt from it whenever a [Server] is opened, so a
-// crash at any step leaves nothing to repair: what was logged is covered by the next head, what was stored and not logged is
-// overwritten by whoever takes the slot.
+// The log is the truth. The map, the heads and the list of trust list versions are rebuilt from it whenever a [Server] is opened; a map on
+// disk that fits a published head saves the work for the entries below (maps.go). So a crash at any step leaves nothing to repair: what
+// was logged is covered by the next head, what was stored and not logged is overwritten by whoever takes the slot.
 //
 // The store holds what the log only commits to: sealed records, submissions, trust lists, the archive of checkpoints (store.go).
 //
-// Left out: erasure of records, whole buckets of the map, thinning out of the archive, and more than one process per log.
+// Left out: more than one process per log.
 package logserver
 
 import (
@@ -23,8 +23,11 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/mod/sumdb/note"
 
 	"akashi/internal/keys"
@@ -50,9 +53,13 @@ type Config struct {
 	Auditors    *registry.Policy // the auditors
 	Witnesses   []Endpoint       // whom to ask
 	AuditorURLs []Endpoint       // the auditors to ask
+	Map         MapKind          // where the map is kept; default [MapMemory]
 	HTTP        *http.Client     // nil means http.DefaultClient
 	Now         func() time.Time // clock of heads and submissions, real or a story's; nil means time.Now
 	Log         *slog.Logger     // nil means none
+
+	// Traces receives spans of submissions, epochs, publications and lookups; nil means none.
+	Traces trace.TracerProvider
 
 	// Timers run on the machine's clock whatever Now says.
 	EpochInterval  time.Duration // how long an epoch collects after its first submission; default 1 s
@@ -61,6 +68,9 @@ type Config struct {
 	WitnessGrace   time.Duration // how long the healthy ones are waited for beyond the quorum; default 1 s
 	AuditorTimeout time.Duration // how long an auditor may take for one checkpoint; default 30 s
 	RetryInterval  time.Duration // pause before a checkpoint without quorum is brought again; default 2 s
+
+	// MapFileEpochs is after how many epochs a map in memory is written to its file, which is done at Close too; default 1,000.
+	MapFileEpochs uint64
 
 	Limits Limits
 }
@@ -89,6 +99,8 @@ type Server struct {
 	tiles   *tileCache
 	archive *archive
 	gate    *gate
+	metrics *metrics
+	tracer  trace.Tracer
 
 	witnesses []*cosigner
 	auditors  []*cosigner
@@ -108,9 +120,13 @@ type Server struct {
 	changed   chan struct{} // closed and replaced at every change
 
 	auditWake chan struct{}
+
+	saving     sync.Mutex    // held while the map is written to its file
+	saved      atomic.Uint64 // size of the epoch that the file has
+	savedEpoch atomic.Uint64 // its number
 }
 
-// Open opens or creates the registry in cfg.Dir and cfg.Store and starts it. It replays the whole log.
+// Open opens or creates the registry in cfg.Dir and cfg.Store and starts it. It replays what the map on disk does not cover.
 func Open(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
@@ -126,6 +142,8 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		tiles:     newTileCache(log.reader.ReadTile),
 		witnesses: newCosigners(cfg.Witnesses, cfg.HTTP),
 		auditors:  newCosigners(cfg.AuditorURLs, cfg.HTTP),
+		metrics:   newMetrics(),
+		tracer:    cfg.Traces.Tracer(tracerName),
 		changed:   make(chan struct{}),
 		auditWake: make(chan struct{}, 1),
 	}
@@ -152,6 +170,9 @@ func (c *Config) complete() error {
 	case c.Policy.Log.KeyHash() != c.LogKey.KeyHash():
 		return errors.New("logserver: the policy is for another log key")
 	}
+	if c.Map != "" && c.Map != MapMemory && c.Map != MapBuckets {
+		return fmt.Errorf("logserver: Map must be %q or %q", MapMemory, MapBuckets)
+	}
 	if err := registry.CheckPair(c.Policy, c.Auditors); err != nil {
 		return fmt.Errorf("logserver: %w", err)
 	}
@@ -164,6 +185,11 @@ func (c *Config) complete() error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if c.Traces == nil {
+		c.Traces = noop.NewTracerProvider()
+	}
+	orDefault(&c.Map, MapMemory)
+	orDefault(&c.MapFileEpochs, 1000)
 	orDefault(&c.EpochInterval, time.Second)
 	orDefault(&c.WitnessTimeout, 5*time.Second)
 	orDefault(&c.WitnessGrace, time.Second)
@@ -198,27 +224,21 @@ func (s *Server) restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the size of the log: %w", err)
 	}
-	published, audited := s.archive.newest()
+	published, _ := s.archive.newest()
 	if published > size {
 		return fmt.Errorf("the log holds %d entries, but a checkpoint over %d was published: restore the newest copy of the log folder", size, published)
 	}
-	st := newState()
-	s.seq.state = st
-	if s.audited, err = s.epochAt(ctx, audited); err != nil {
-		return err
-	}
-	if s.published, err = s.epochAt(ctx, published); err != nil {
+	if err := s.rebuild(ctx, size); err != nil {
 		return err
 	}
 	if s.published != nil {
 		if s.served, err = s.archive.note(ctx, published); err != nil {
 			return err
 		}
+		s.savedEpoch.Store(s.published.head.Epoch)
 	}
-	if err := s.replay(ctx, size); err != nil {
-		return err
-	}
-	s.lists = st.lists
+	s.lists = s.seq.state.lists
+	s.metrics.logged.Store(st.size)
 	signal(s.auditWake)
 	return nil
 }
@@ -231,23 +251,39 @@ func (s *Server) epochAt(ctx context.Context, size uint64) (*epoch, error) {
 	if err := s.replay(ctx, size); err != nil {
 		return nil, err
 	}
-	return s.seq.state.epoch()
+	return s.seq.state.epoch(ctx)
 }
 
 // replay applies the log's entries from the state's size up to size.
 func (s *Server) replay(ctx context.Context, size uint64) error {
 	st := s.seq.state
 	return s.log.entries(ctx, st.size, size, func(data []byte) error {
-		return st.apply(data, func(e registry.ListEntry) (*trustlist.List, error) { return s.storedList(ctx, e) })
+		if err := st.apply(ctx, data, s.storedListOf(ctx)); err != nil || !st.closed() || st.inserts < insertsPerReplay {
+			return err
+		}
+		snap, err := st.commit(ctx)
+		if err == nil {
+			snap.Release()
+		}
+		return err
 	})
 }
 
-// Close stops taking submissions, answers the waiting ones with [ErrStopped], and returns when everything that was logged is durable and
-// all goroutines have ended.
+// insertsPerReplay bounds what a replay holds that is not committed.
+const insertsPerReplay = 50000
+
+// Close stops taking submissions, brings those that were taken to their end, a receipt as a rule, and returns when everything that was
+// logged is durable and all goroutines have ended. Below the witnesses' quorum, or when ctx ends first, those that still wait get no
+// receipt; the log keeps what it has, and the next start goes on from there.
 func (s *Server) Close(ctx context.Context) error {
-	s.seq.close()
+	if s.seq.close() {
+		if _, err := s.submit(ctx, &job{last: true}); err != nil {
+			s.cfg.Log.Warn("stopped before the last epoch was published", "error", err)
+		}
+	}
 	s.stop()
 	s.done.Wait()
+	s.saveMap()
 	return s.log.shutdown(ctx)
 }
 

@@ -1,13 +1,13 @@
 package logserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/transparency-dev/merkle/compact"
 
 	"akashi/registry"
-	"akashi/registry/prefixmap"
 	"akashi/registry/trustlist"
 )
 
@@ -15,7 +15,7 @@ import (
 type state struct {
 	size uint64
 	tree *compact.Range
-	m    *prefixmap.Map
+	m    slotMap
 
 	epochs   uint64 // heads so far
 	head     registry.HeadEntry
@@ -24,17 +24,19 @@ type state struct {
 
 	lists []trustlist.Version
 
+	inserts int // since the last commit
+
 	// hide makes the state leave a slot entry out of the map. Tests set it, to be an operator who lies.
 	hide func(registry.Key) bool
 }
 
-func newState() *state {
-	return &state{tree: treeFactory.NewEmptyRange(0), m: prefixmap.New(), headAt: registry.NoPrevHead}
+func newState(m slotMap) *state {
+	return &state{tree: treeFactory.NewEmptyRange(0), m: m, headAt: registry.NoPrevHead}
 }
 
 // apply adds the entry that the log has at index st.size. Entries of unknown form and slot entries for taken keys count for nothing.
 // list gives the version that a list entry admits.
-func (st *state) apply(data []byte, list func(registry.ListEntry) (*trustlist.List, error)) error {
+func (st *state) apply(ctx context.Context, data []byte, list func(registry.ListEntry) (*trustlist.List, error)) error {
 	index := st.size
 	entry, err := registry.ParseEntry(data)
 	if err != nil && !errors.Is(err, registry.ErrUnknownEntry) {
@@ -43,10 +45,13 @@ func (st *state) apply(data []byte, list func(registry.ListEntry) (*trustlist.Li
 	switch e := entry.(type) {
 	case registry.SlotEntry:
 		if st.hide == nil || !st.hide(e.K) {
-			st.m.Insert(e.K, index, e.V)
+			if _, err := st.m.Insert(ctx, e.K, index, e.V); err != nil {
+				return fmt.Errorf("entry %d: %w", index, err)
+			}
+			st.inserts++
 		}
 	case registry.HeadEntry:
-		st.epochs, st.head, st.headAt, st.headHash = e.Epoch, e, index, registry.HashOf(data)
+		st.setHead(e, index, data)
 	case registry.ListEntry:
 		l, err := list(e)
 		if err != nil {
@@ -59,6 +64,19 @@ func (st *state) apply(data []byte, list func(registry.ListEntry) (*trustlist.Li
 	}
 	st.size++
 	return nil
+}
+
+func (st *state) setHead(e registry.HeadEntry, index uint64, data []byte) {
+	st.epochs, st.head, st.headAt, st.headHash = e.Epoch, e, index, registry.HashOf(data)
+}
+
+// commit makes the inserts lasting and returns the map over all entries so far.
+func (st *state) commit(ctx context.Context) (mapView, error) {
+	snap, err := st.m.Commit(ctx, st.size)
+	if err == nil {
+		st.inserts = 0
+	}
+	return snap, err
 }
 
 // closed tells whether the last entry is a head, so that nothing waits to be covered.
@@ -79,19 +97,29 @@ func (st *state) root() (registry.Hash, error) {
 type epoch struct {
 	size  uint64 // covered + 1
 	head  registry.HeadEntry
-	snap  *prefixmap.Snapshot
+	snap  mapView // at the head
 	root  registry.Hash // of the log
 	lists int           // trust list versions below size
 }
 
 // epoch returns the epoch that the last entry, a head, closed. The caller holds its snapshot.
-func (st *state) epoch() (*epoch, error) {
+func (st *state) epoch(ctx context.Context) (*epoch, error) {
 	if !st.closed() {
 		return nil, fmt.Errorf("entry %d of the log is not a head", st.size-1)
 	}
-	root, err := st.root()
+	snap, err := st.m.At(ctx, st.headAt)
 	if err != nil {
 		return nil, err
 	}
-	return &epoch{size: st.size, head: st.head, snap: st.m.Snapshot(), root: root, lists: len(st.lists)}, nil
+	return st.epochWith(snap)
+}
+
+// epochWith is epoch for one who holds the map at the head.
+func (st *state) epochWith(snap mapView) (*epoch, error) {
+	root, err := st.root()
+	if err != nil {
+		snap.Release()
+		return nil, err
+	}
+	return &epoch{size: st.size, head: st.head, snap: snap, root: root, lists: len(st.lists)}, nil
 }

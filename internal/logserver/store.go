@@ -16,6 +16,7 @@ import (
 //	log/record/ || K(32)             sealedRecord
 //	log/submission/ || H(JWT)(32)    submission JWT
 //	log/list/ || n(8)                trust list JWT
+//	log/list-at/ || n(8)             index(8) at which version n is to be logged: a note that the log has to confirm
 //	log/note/ || size(8)             checkpoint note with all lines so far
 //	log/time/ || size(8)             existed_by(8) || not_larger_at(8) || audited(1): unix seconds, read whole at the start
 //	log/jti/ || H(jti)(32)           exp(8): submissions not to be taken again
@@ -25,6 +26,7 @@ const (
 	keyRecord     = "log/record/"
 	keySubmission = "log/submission/"
 	keyList       = "log/list/"
+	keyListAt     = "log/list-at/"
 	keyNote       = "log/note/"
 	keyTime       = "log/time/"
 	keyJTI        = "log/jti/"
@@ -102,6 +104,26 @@ func readRecord(tx store.Tx, k registry.Key) (*sealedRecord, error) {
 		return nil, err
 	}
 	return parseSealedRecord(data)
+}
+
+// storedListOf returns storedList as a function of the entry.
+func (s *Server) storedListOf(ctx context.Context) func(registry.ListEntry) (*trustlist.List, error) {
+	return func(e registry.ListEntry) (*trustlist.List, error) { return s.storedList(ctx, e) }
+}
+
+// listIndex returns where the list entry of version n is said to be.
+func (s *Server) listIndex(ctx context.Context, n uint64) (index uint64, err error) {
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		data, err := tx.Get(numbered(keyListAt, n))
+		if err == nil && len(data) != 8 {
+			err = errRecord
+		}
+		if err == nil {
+			index = binary.BigEndian.Uint64(data)
+		}
+		return err
+	})
+	return index, err
 }
 
 // storedList returns the trust list version that a list entry admits.
