@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Works out the test vectors of the registry's formats, apart from the Go code.
 
-    python3 vectors.py        writes slots.json, boxes.json, entries.json, map.json and records.json beside itself
+    python3 vectors.py        writes slots.json, boxes.json, entries.json, map.json, buckets.json and records.json beside itself
 
 It follows the text of the formats word by word and takes no shortcut. Everything is deterministic: a second run writes the same
 files. Needs Python 3.9 and the package "cryptography" (AES-GCM and P-256). 32-byte values are base64url, longer octets hex.
@@ -316,10 +316,8 @@ def map_():
         members = [numbered(i) for i in range(n)]
         asked = [numbered(i)[0] for i in (0, 1, 2, 16, 63, 100, 299, 1000, 1001, 1002, 1003)] + [bytes(32), b"\xff" * 32]
         numbered_sets.append({"size": n, "root": b64(root(members)), "proofs": [proof_of(members, k) for k in asked]})
-    # Keys that part late, next to each other, and at the first and the last bit.
-    odd = [flipped(), flipped(255), flipped(254), flipped(0), flipped(0, 255), flipped(0, 7), flipped(0, 8), flipped(128), flipped(127, 200),
-           flipped(127, 201), flipped(64, 65, 66)]
-    members = [(k, 2**64 - 1 - n, H(k)) for n, k in enumerate(odd)]
+    members = odd_members()
+    odd = [m[0] for m in members]
     asked = odd + [flipped(253), flipped(254, 255), flipped(1), flipped(0, 1), flipped(0, 7, 8), flipped(127), flipped(127, 128), flipped(64),
                    flipped(64, 65), flipped(127, 200, 255), b"\xff" * 32]
     ex = numbered(5)
@@ -332,6 +330,71 @@ def map_():
         "numbered_sets": numbered_sets,
         "odd_set": {"members": [spelled(m) for m in members], "root": b64(root(members)), "proofs": [proof_of(members, k) for k in asked]},
     })
+
+
+# Buckets of the map
+
+
+def bucket(members, prefix, bits):
+    """Returns the octets of the bucket of all keys that begin with the first bits bits of prefix."""
+    prefix = zero_padded(prefix, bits)
+    inside = sorted(m for m in members if zero_padded(m[0], bits) == prefix)
+    depths, siblings, rest = [], [], members
+    while rest != inside and len(rest) > 1:
+        d, zero, one = split(rest)
+        if d >= bits or zero_padded(rest[0][0], d) != zero_padded(prefix, d):
+            break
+        depths.append(d)
+        siblings.append(root(zero if bit(prefix, d) else one))
+        rest = one if bit(prefix, d) else zero
+    bitmap = bytearray(32)
+    for d in depths:
+        bitmap[d // 8] |= 0x80 >> d % 8
+    bitmap = bytes(bitmap).rstrip(b"\0")
+    way = bytes([len(bitmap)]) + bitmap + b"".join(siblings)
+    if inside:
+        assert sorted(rest) == inside
+    elif not rest:
+        way = b"\0" + way
+    elif len(rest) == 1:
+        way = b"\2" + way + rest[0][0] + u64(rest[0][1]) + rest[0][2]
+    else:
+        d, zero, one = split(rest)
+        way = b"\3" + way + bytes([d]) + zero_padded(rest[0][0], d) + root(zero) + root(one)
+    return u16(bits) + prefix[:(bits + 7) // 8] + u32(len(inside)) + b"".join(k + u64(i) + v for k, i, v in inside) + way
+
+
+def odd_members():
+    """Keys that part late, next to each other, and at the first and the last bit."""
+    keys = [flipped(), flipped(255), flipped(254), flipped(0), flipped(0, 255), flipped(0, 7), flipped(0, 8), flipped(128), flipped(127, 200),
+            flipped(127, 201), flipped(64, 65, 66)]
+    return [(k, 2**64 - 1 - n, H(k)) for n, k in enumerate(keys)]
+
+
+def buckets():
+    sets = []
+    for n, ask in ((0, (0, 1, 256)), (1, (0, 1, 3, 256)), (2, (0, 1, 2, 8)), (17, (0, 2, 4, 5, 9)), (300, (4, 7, 8, 9, 16))):
+        members = [numbered(i) for i in range(n)]
+        asked = [(numbered(i)[0], bits) for i in (0, 5, 1000) for bits in ask]
+        sets.append({"size": n, "root": b64(root(members)), "buckets": bucket_of(members, asked)})
+    members = odd_members()
+    asked = [(k, bits) for k in (flipped(), flipped(0), flipped(127), flipped(64), flipped(1), flipped(64, 65, 66, 67), flipped(253), b"\xff" * 32)
+             for bits in (0, 1, 8, 64, 65, 66, 67, 128, 129, 254, 255, 256)]
+    write("buckets.json", {
+        "numbered": "members are the numbered keys of map.json, n = 0 ... size-1",
+        "numbered_sets": sets,
+        "odd_set": {"members": [spelled(m) for m in members], "root": b64(root(members)), "buckets": bucket_of(members, asked)},
+    })
+
+
+def bucket_of(members, asked):
+    seen, out = set(), []
+    for k, bits in asked:
+        octets = bucket(members, k, bits)
+        if octets not in seen:
+            seen.add(octets)
+            out.append({"prefix": b64(k), "bits": bits, "bucket": octets.hex()})
+    return out
 
 
 # Records of a submission
@@ -377,4 +440,5 @@ if __name__ == "__main__":
     boxes()
     entries()
     map_()
+    buckets()
     records()
