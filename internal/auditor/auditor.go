@@ -61,9 +61,10 @@ type Config struct {
 
 // Auditor audits one log. Its methods may be called from several goroutines.
 type Auditor struct {
-	cfg    Config
-	signer note.Signer
-	remote *registry.Client
+	cfg     Config
+	signer  note.Signer
+	remote  *registry.Client
+	metrics *metrics
 
 	mu      sync.Mutex // held while a checkpoint is worked on; guards what follows
 	signed  signed     // the checkpoint that it cosigned last
@@ -105,7 +106,7 @@ func New(ctx context.Context, cfg Config) (*Auditor, error) {
 		return nil, fmt.Errorf("auditor: the folder for %s: %w", FraudFile, err)
 	}
 	cfg.LogURL = strings.TrimSuffix(cfg.LogURL, "/")
-	a := &Auditor{cfg: cfg, remote: &registry.Client{BaseURL: cfg.LogURL, HTTP: cfg.HTTP, Origin: cfg.Log.Name()}}
+	a := &Auditor{cfg: cfg, remote: &registry.Client{BaseURL: cfg.LogURL, HTTP: cfg.HTTP, Origin: cfg.Log.Name()}, metrics: newMetrics(cfg.Name)}
 	a.pending.clear()
 	var err error
 	if a.signer, err = registry.NewCosigner(cfg.Name+KeySuffix, cfg.Key, cfg.Now); err != nil {

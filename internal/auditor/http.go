@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/gorilla/mux"
 	"golang.org/x/mod/sumdb/note"
@@ -92,7 +93,9 @@ func (a *Auditor) judge(ctx context.Context, req *registry.AddCheckpoint, cp *re
 	if a.fraud != nil {
 		return nil, &refusal{http.StatusUnprocessableEntity, fmt.Errorf("this auditor has stopped: %w", a.fraud)}
 	}
+	begin := time.Now()
 	err := a.audit(ctx, req, cp)
+	a.metrics.worked(begin, outcomeOf(err))
 	var fraud *Fraud
 	switch {
 	case errors.As(err, &fraud):
@@ -109,6 +112,19 @@ func (a *Auditor) judge(ctx context.Context, req *registry.AddCheckpoint, cp *re
 		return nil, err
 	}
 	return a.cosign(cp)
+}
+
+func outcomeOf(err error) string {
+	var fraud *Fraud
+	switch {
+	case err == nil:
+		return outcomeCosigned
+	case errors.As(err, &fraud):
+		return outcomeDivergence
+	case errors.Is(err, errUnavailable):
+		return outcomeUnavailable
+	}
+	return outcomeRefused
 }
 
 // audit makes sure of everything that a cosignature of the checkpoint says, and makes that durable.
