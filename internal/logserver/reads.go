@@ -153,21 +153,25 @@ func (s *Server) processRecords(ctx context.Context, slots []registry.Key) (*reg
 	}
 	defer v.snap.Release()
 	resp := &registry.RecordsResponse{Records: []registry.StoredRecord{}}
+	for _, k := range slots {
+		index, _, ok, err := v.snap.Get(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			resp.Records = append(resp.Records, registry.StoredRecord{Key: k, Index: index})
+		}
+	}
 	return resp, s.cfg.Store.View(ctx, func(tx store.Tx) error {
-		for _, k := range slots {
-			index, _, ok := v.snap.Get(k)
-			if !ok {
-				continue
-			}
-			rec, err := readRecord(tx, k)
+		for i := range resp.Records {
+			stored := &resp.Records[i]
+			rec, err := readRecord(tx, stored.Key)
 			if err != nil {
 				return err
 			}
-			stored := registry.StoredRecord{Key: k, Index: index}
 			if rec != nil {
 				stored.A, stored.B = rec.a, rec.b
 			}
-			resp.Records = append(resp.Records, stored)
 		}
 		return nil
 	})

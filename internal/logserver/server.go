@@ -238,7 +238,7 @@ func (s *Server) restore(ctx context.Context) error {
 		s.savedEpoch.Store(s.published.head.Epoch)
 	}
 	s.lists = s.seq.state.lists
-	s.metrics.logged.Store(st.size)
+	s.metrics.logged.Store(s.seq.state.size)
 	signal(s.auditWake)
 	return nil
 }
