@@ -314,9 +314,9 @@ func (s *Server) closeEpoch(ctx context.Context, batch []*job) error {
 type plan struct {
 	entries [][]byte
 	added   []addition
-	again   []addition // records that stand in their slots already: they heal a store that has lost them
+	again   []addition          // records that stand in their slots already: they heal a store that has lost them
 	lists   []trustlist.Version // with the index that they will have
-	waiting []*job // to be answered after publication
+	waiting []*job              // to be answered after publication
 	closing bool
 }
 

@@ -97,7 +97,7 @@ func (st *state) root() (registry.Hash, error) {
 type epoch struct {
 	size  uint64 // covered + 1
 	head  registry.HeadEntry
-	snap  mapView // at the head
+	snap  mapView       // at the head
 	root  registry.Hash // of the log
 	lists int           // trust list versions below size
 }
