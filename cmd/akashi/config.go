@@ -30,9 +30,10 @@ type Config struct {
 // RegistryConfig is the registry's part.
 type RegistryConfig struct {
 	ServiceConfig `yaml:",inline"`
-	Origin        string        `yaml:"origin"` // name of the log, first line of every checkpoint
-	Epoch         time.Duration `yaml:"epoch"`  // how long a batch is collected; 200ms to 60s
-	Idle          time.Duration `yaml:"idle"`   // an idle registry closes an epoch this often; 0 = never
+	Origin        string        `yaml:"origin"`         // name of the log, first line of every checkpoint
+	Epoch         time.Duration `yaml:"epoch"`          // how long a batch is collected; 200ms to 60s
+	Idle          time.Duration `yaml:"idle"`           // an idle registry closes an epoch this often; 0 = never
+	MetricsListen string        `yaml:"metrics_listen"` // host:port for GET /metrics, plain http for the operator alone; empty = none
 }
 
 // ServiceConfig is where a service listens and how others reach it.
@@ -46,9 +47,10 @@ type MemberConfig struct {
 	Role          string `yaml:"role"` // witness or auditor
 	Name          string `yaml:"name"`
 	ServiceConfig `yaml:",inline"`
-	Key           string `yaml:"key"`               // file of the Ed25519 seed
-	Log           string `yaml:"log,omitempty"`     // verifier key of an outside log; empty = this instance's own
-	LogURL        string `yaml:"log_url,omitempty"` // where an auditor reads an outside log
+	Key           string `yaml:"key"`                      // file of the Ed25519 seed
+	Log           string `yaml:"log,omitempty"`            // verifier key of an outside log; empty = this instance's own
+	LogURL        string `yaml:"log_url,omitempty"`        // where an auditor reads an outside log
+	MetricsListen string `yaml:"metrics_listen,omitempty"` // as the registry's, for a folder without one
 }
 
 // StoreConfig is where data lies.

@@ -104,7 +104,7 @@ func initInstance(o initOptions) (*Config, error) {
 	if err := os.MkdirAll(filepath.Join(o.dir, dirTrustLists), 0o700); err != nil {
 		return nil, err
 	}
-	ports, err := choosePorts(o.port, 2+witnessCount+auditorCount)
+	ports, err := choosePorts(o.port, 3+witnessCount+auditorCount)
 	if err != nil {
 		return nil, err
 	}
@@ -116,6 +116,7 @@ func initInstance(o initOptions) (*Config, error) {
 	c.Registry.ServiceConfig, c.Issuer = service(0), service(1)
 	c.Registry.Origin = net.JoinHostPort(o.host, strconv.Itoa(ports[0]))
 	c.Registry.Epoch, c.Registry.Idle = time.Second, time.Minute
+	c.Registry.MetricsListen = net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[2+witnessCount+auditorCount]))
 
 	logVKey, err := o.writeKeys(c)
 	if err != nil {

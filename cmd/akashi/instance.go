@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/sync/errgroup"
 
@@ -33,10 +35,11 @@ var allRoles = []string{"registry", roleWitness, roleAuditor, "issuer"}
 
 // instanceOptions change how an instance runs; the zero value is the normal way.
 type instanceOptions struct {
-	roles []string         // nil = all
-	now   func() time.Time // clock of the log, the witnesses and the issuers; TLS and timers keep the machine's
-	log   *slog.Logger
-	epoch time.Duration // replaces the configuration's, and turns the idle epoch off: for a story told in a minute
+	roles  []string         // nil = all
+	now    func() time.Time // clock of the log, the witnesses and the issuers; TLS and timers keep the machine's
+	log    *slog.Logger
+	traces trace.TracerProvider // nil = none
+	epoch  time.Duration        // replaces the configuration's, and turns the idle epoch off: for a story told in a minute
 }
 
 // instance is a running set of services.
@@ -47,6 +50,7 @@ type instance struct {
 	anchor   keys.Public
 	registry *logserver.Server
 	issuer   *issuer.Issuer
+	metrics  *prometheus.Registry // of all services here
 
 	servers []*http.Server
 	stores  []store.Store
@@ -56,7 +60,7 @@ type instance struct {
 // startInstance starts the services of a folder, in the order in which they need one another. What it returns must be stopped, also
 // when there is an error.
 func startInstance(ctx context.Context, cfg *Config, opt instanceOptions) (*instance, error) {
-	in := &instance{cfg: cfg, opt: opt, failed: make(chan error, 16)}
+	in := &instance{cfg: cfg, opt: opt, failed: make(chan error, 16), metrics: newMetrics()}
 	if in.opt.now == nil {
 		in.opt.now = time.Now
 	}
@@ -70,7 +74,7 @@ func startInstance(ctx context.Context, cfg *Config, opt instanceOptions) (*inst
 	if in.client, err = cfg.client(); err != nil {
 		return in, err
 	}
-	for _, step := range []func(context.Context) error{in.startMembers, in.startRegistry, in.startIssuer} {
+	for _, step := range []func(context.Context) error{in.startMembers, in.startRegistry, in.startIssuer, in.startMetrics} {
 		if err := step(ctx); err != nil {
 			return in, err
 		}
@@ -212,6 +216,7 @@ func (in *instance) member(ctx context.Context, m MemberConfig) (http.Handler, e
 	if err != nil {
 		return nil, err
 	}
+	in.metrics.MustRegister(a)
 	return a.Handler(), nil
 }
 
@@ -245,6 +250,7 @@ func (in *instance) startRegistry(ctx context.Context) error {
 	if in.registry, err = logserver.Open(ctx, cfg); err != nil {
 		return fmt.Errorf("opening the registry: %w", err)
 	}
+	in.metrics.MustRegister(in.registry)
 	if err := in.listen(in.cfg.Registry.ServiceConfig, in.registry.Handler()); err != nil {
 		return err
 	}
@@ -276,7 +282,7 @@ func (in *instance) registryConfig() (logserver.Config, error) {
 	return logserver.Config{
 		Dir: c.path("registry", "log"), Origin: c.Registry.Origin, LogKey: signer, Store: st, Anchor: in.anchor,
 		Policy: witnesses, Auditors: auditors, Witnesses: endpoints(witnesses), AuditorURLs: endpoints(auditors),
-		HTTP: in.client, Now: in.opt.now, EpochInterval: epoch, IdleInterval: idle, Log: in.opt.log,
+		HTTP: in.client, Now: in.opt.now, EpochInterval: epoch, IdleInterval: idle, Log: in.opt.log, Traces: in.opt.traces,
 	}, nil
 }
 

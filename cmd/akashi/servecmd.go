@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"time"
 
@@ -34,7 +35,17 @@ func newServe(s streams) *cobra.Command {
 				level = slog.LevelDebug
 			}
 			log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
-			return serve(cmd.Context(), s, cfg, instanceOptions{roles: roles, log: log})
+			traces, flush, err := startTracing(s, os.Getenv)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			err = serve(cmd.Context(), s, cfg, instanceOptions{roles: roles, log: log, traces: traces})
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), traceFlush)
+			defer cancel()
+			if ferr := flush(ctx); ferr != nil {
+				log.Warn("the last traces were not delivered", "error", ferr)
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()
@@ -43,6 +54,9 @@ func newServe(s streams) *cobra.Command {
 	f.BoolVar(&verbose, "verbose", false, "log details")
 	return cmd
 }
+
+// traceFlush bounds how long a stop waits for the last traces.
+const traceFlush = 5 * time.Second
 
 // flushEvery is how often records without a receipt are sent again.
 const flushEvery = 30 * time.Second
@@ -111,5 +125,8 @@ func (in *instance) sayWhere(s streams) {
 		if in.runs(m.Role) {
 			s.say("%-9s %s  %s", m.Role, m.URL, m.Name)
 		}
+	}
+	for _, addr := range in.metricsAddresses() {
+		s.say("metrics   http://%s/metrics", addr)
 	}
 }
