@@ -12,6 +12,7 @@
 //   - [SealA], [SealB], [ValueOf]: the sealed record, and the value that the log commits to
 //   - [SlotEntry], [HeadEntry], [ListEntry]: what the log holds
 //   - [LeafHash], [InnerHash], [EmptyRoot], [MapProof]: the map and its proofs of presence and absence
+//   - [Bucket]: whole parts of the map, for readers who do not say which key they want
 //   - [RecordsRoot], [MakeSubmission]: what a writer signs when it submits
 //   - [MakeDeliveryProof]: how a wallet says where it wants its mail
 //
@@ -21,6 +22,6 @@
 // What the promises rest on: a key is absent only under a map root in a head that the auditors' quorum cosigned; a member counts only
 // with the inclusion of its own log entry; a time is a statement of the witnesses' quorum, never of an issuer or the operator.
 //
-// Left out: the map itself (registry/prefixmap), who may attest what (registry/trustlist), and running a log, a witness or an auditor.
-// The package opens no store; only its client opens connections.
+// Left out: the map itself (registry/prefixmap in memory, registry/bucketmap in a store), who may attest what (registry/trustlist), and
+// running a log, a witness or an auditor. The package opens no store; only its client opens connections.
 package registry

@@ -5,7 +5,10 @@
 // bytes a key. Hashes are worked out once per epoch, in [Map.Snapshot], not once per insert. Snapshots share all nodes that did not
 // change; what only a released snapshot could see is used again.
 //
-// Left out: storage. The log is the truth, and a map is rebuilt by inserting its slot entries in the order of their index.
+// The log is the truth, and a map is rebuilt by inserting its slot entries in the order of their index. A file ([Snapshot.Save], [Load])
+// makes that short: it holds the map as of one position in the log, from which the replay goes on.
+//
+// Left out: storage of every epoch as it comes. Package bucketmap does that, for the same map.
 package prefixmap
 
 import (

@@ -37,20 +37,26 @@ func (s *Snapshot) Prove(k registry.Key) []byte {
 	near := s.arena.leaf(s.arena.walk(s.top, k))
 	common := near.key.CommonBits(k)
 	p := registry.MapProof{Depths: make([]byte, 0, 40), Siblings: make([]registry.Hash, 0, 40)}
-	r := s.top
-	for !r.isLeaf() && int(s.arena.inner(r).depth) < common {
-		n := s.arena.inner(r)
-		side := k.Bit(n.depth)
-		p.Depths = append(p.Depths, n.depth)
-		p.Siblings = append(p.Siblings, s.arena.hash(n.child[1-side]))
-		r = n.child[side]
-	}
+	r := s.descend(&p, k, common)
 	if r.isLeaf() {
 		endAtLeaf(&p, k, s.arena.leaf(r))
 	} else {
 		s.endAtInner(&p, near.key, s.arena.inner(r))
 	}
 	return p.Marshal()
+}
+
+// descend follows the bits of k from the root to the first node that is a leaf or tests bit end or a later one, and writes the way down.
+func (s *Snapshot) descend(p *registry.MapProof, k registry.Key, end int) ref {
+	r := s.top
+	for !r.isLeaf() && int(s.arena.inner(r).depth) < end {
+		n := s.arena.inner(r)
+		side := k.Bit(n.depth)
+		p.Depths = append(p.Depths, n.depth)
+		p.Siblings = append(p.Siblings, s.arena.hash(n.child[1-side]))
+		r = n.child[side]
+	}
+	return r
 }
 
 func endAtLeaf(p *registry.MapProof, k registry.Key, l *leaf) {
