@@ -120,18 +120,30 @@ func (p path) key(kind string) []byte { return append([]byte(kind), p...) }
 // readMembers returns the members at and below path, sorted, whose index is below covered. What was one bucket in an older version of
 // the map may be several by now.
 func readMembers(tx store.Tx, p path, covered uint64) ([]registry.MapMember, error) {
-	b, err := tx.Get(p.key(keyBucket))
-	if err == nil {
-		return appendMembers(make([]registry.MapMember, 0, len(b)/memberSize), b, covered)
-	}
-	if !errors.Is(err, store.ErrNotFound) {
-		return nil, err
-	}
 	var members []registry.MapMember
-	err = tx.Scan(p.key(keyBucket), func(_, b []byte) error {
-		var err error
-		members, err = appendMembers(members, b, covered)
-		return err
-	})
+	b, err := tx.Get(p.key(keyBucket))
+	switch {
+	case err == nil:
+		members, err = appendMembers(make([]registry.MapMember, 0, len(b)/memberSize), b, covered)
+	case errors.Is(err, store.ErrNotFound):
+		err = tx.Scan(p.key(keyBucket), func(_, b []byte) error {
+			var err error
+			members, err = appendMembers(members, b, covered)
+			return err
+		})
+	}
+	if err == nil {
+		err = checkOrder(members)
+	}
 	return members, err
+}
+
+// checkOrder keeps members that are not sorted, or there twice, from the functions that rely on it.
+func checkOrder(members []registry.MapMember) error {
+	for i := 1; i < len(members); i++ {
+		if bytes.Compare(members[i-1].Key[:], members[i].Key[:]) >= 0 {
+			return fmt.Errorf("%w: the keys of a bucket are not in order", ErrDamaged)
+		}
+	}
+	return nil
 }
