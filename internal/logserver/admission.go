@@ -43,6 +43,9 @@ func (s *Server) admit(ctx context.Context, req *registry.SubmitRequest) (*job, 
 
 // check judges a submission by itself, under the trust list in force.
 func (s *Server) check(req *registry.SubmitRequest) (*job, error) {
+	if err := s.checkSpace(); err != nil {
+		return nil, err
+	}
 	list := s.inForce()
 	if list == nil {
 		return nil, retryError{errNoList, s.cfg.RetryInterval}

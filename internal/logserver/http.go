@@ -92,7 +92,7 @@ func problemStatus(err error) int {
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, errQuota), errors.Is(err, errQueueFull), errors.Is(err, errBusyNow):
 		return http.StatusTooManyRequests
-	case errors.Is(err, ErrNotPublished), errors.Is(err, ErrStopped), errors.Is(err, errNoList), errors.Is(err, errNothing), errors.Is(err, errTroubled):
+	case errors.Is(err, ErrNotPublished), errors.Is(err, ErrStopped), errors.Is(err, errNoList), errors.Is(err, errNothing), errors.Is(err, errTroubled), isDiskFull(err):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, ErrReplay), errors.Is(err, ErrNotAdmitted):
 		return http.StatusForbidden
@@ -109,8 +109,11 @@ func problemStatus(err error) int {
 // writeProblem answers with an RFC 9457 problem.
 func writeProblem(w http.ResponseWriter, err error) {
 	p := registry.Problem{Status: problemStatus(err), Title: err.Error()}
-	if p.Status == http.StatusInternalServerError {
+	switch {
+	case p.Status == http.StatusInternalServerError:
 		p.Title = "internal error: the operator's log has the cause"
+	case isDiskFull(err):
+		p.Title = ErrDiskFull.Error()
 	}
 	var retry retryError
 	switch {
@@ -347,7 +350,10 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	s.mu.RLock()
 	troubled, published := s.troubled, s.published != nil
 	s.mu.RUnlock()
+	space := s.checkSpace()
 	switch {
+	case space != nil:
+		s.fail(w, r, space)
 	case s.inForce() == nil:
 		s.fail(w, r, errNoList)
 	case troubled != "":

@@ -103,6 +103,7 @@ func (s *Server) publishNext(ctx context.Context) {
 	ctx, span := s.span(ctx, spanPublish)
 	signed, late, err := s.witnessed(ctx, e)
 	if err == nil {
+		s.reached(stepWitnessed)
 		err = s.archive.put(ctx, signed)
 	}
 	s.metrics.published(begin, err)
@@ -114,8 +115,11 @@ func (s *Server) publishNext(ctx context.Context) {
 		finishAll(waiting, nil, err)
 		return
 	}
+	s.reached(stepArchived)
 	s.show(e, signed)
+	s.reached(stepShown)
 	finishAll(waiting, signed, nil)
+	s.reached(stepAnswered)
 	signal(s.auditWake)
 	s.done.Go(func() { s.mergeLate(ctx, e.size, late) })
 }

@@ -84,6 +84,7 @@ type rig struct {
 	bank      *keys.Private
 	issuer    *keys.Private // signing key of the employer
 	clock     *clock
+	skey      string // of the log
 }
 
 // clock is a story's clock: it stands unless it is moved.
@@ -115,6 +116,13 @@ func (w testWriter) Write(p []byte) (int, error) {
 }
 
 func newRig(t testing.TB, change ...func(*Config)) *rig {
+	r := newWorld(t, change...)
+	r.open()
+	return r
+}
+
+// newWorld is a rig without a server.
+func newWorld(t testing.TB, change ...func(*Config)) *rig {
 	r := &rig{t: t, front: newSwap(t), clock: &clock{t: time.Date(2026, 5, 25, 9, 0, 0, 0, time.UTC)}}
 	r.anchor, r.employer, r.bank, r.issuer = mustKey(keys.ES256), mustKey(keys.EdDSA), mustKey(keys.ES256), mustKey(keys.ES256)
 	skey, vkey, err := note.GenerateKey(rand.Reader, origin)
@@ -132,6 +140,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		members = append(members, registry.Member{Name: name, VKey: w.VKey()})
 		endpoints = append(endpoints, Endpoint{name, s.URL})
 	}
+	r.skey = skey
 	policy := must(registry.NewPolicy(vkey, "", members, 3))
 	var watchers []registry.Member
 	var watching []Endpoint
@@ -168,7 +177,6 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		Issuer: "https://bank.example", Types: []attestation.Type{attestation.TypeWageReceipt},
 		From: attestation.NewDate(2025, 10, 1), SubmissionKeys: []json.RawMessage{r.bank.Public().JWK()},
 	}}
-	r.open()
 	return r
 }
 

@@ -233,7 +233,10 @@ func (s *Server) drain() {
 func (s *Server) runEpoch(ctx context.Context, batch []*job) {
 	ctx, span := s.span(context.WithoutCancel(ctx), spanEpoch, linksOf(batch))
 	begin := time.Now()
-	err := s.catchUp(ctx)
+	err := s.checkSpace()
+	if err == nil {
+		err = s.catchUp(ctx)
+	}
 	if err == nil {
 		err = s.closeEpoch(ctx, batch)
 		s.seq.fault = err
@@ -244,7 +247,9 @@ func (s *Server) runEpoch(ctx context.Context, batch []*job) {
 		return
 	}
 	s.cfg.Log.Error("epoch failed", "error", err)
-	s.trouble("the log cannot be written")
+	if !isDiskFull(err) { // that passes without us, and is told as long as it lasts
+		s.trouble("the log cannot be written")
+	}
 	for _, j := range batch {
 		j.finish(nil, fmt.Errorf("%w: %w", errInternal, err))
 	}
@@ -279,9 +284,11 @@ func (s *Server) closeEpoch(ctx context.Context, batch []*job) error {
 	if err := s.save(ctx, plan); err != nil {
 		return err
 	}
+	s.reached(stepStored)
 	if err := s.append(ctx, plan.entries); err != nil {
 		return err
 	}
+	s.reached(stepLogged)
 	s.showLists()
 	if len(plan.entries) == 0 && !plan.closing && (st.closed() || st.size == 0) {
 		return s.answerOld(ctx, plan.waiting)
@@ -294,6 +301,7 @@ func (s *Server) closeEpoch(ctx context.Context, batch []*job) error {
 	if err != nil {
 		return err
 	}
+	s.reached(stepMapped)
 	head.MapRoot, head.MapSize = snap.Root(), uint64(snap.Len())
 	if s.seq.tamper != nil {
 		s.seq.tamper(&head)
@@ -302,6 +310,7 @@ func (s *Server) closeEpoch(ctx context.Context, batch []*job) error {
 		snap.Release()
 		return err
 	}
+	s.reached(stepHeaded)
 	e, err := st.epochWith(snap)
 	if err != nil {
 		return err

@@ -72,7 +72,15 @@ type Config struct {
 	// MapFileEpochs is after how many epochs a map in memory is written to its file, which is done at Close too; default 1,000.
 	MapFileEpochs uint64
 
+	// Reserve is how many bytes the disks of Dir and Folders, those of the store among them, must have free: below it nothing is taken in
+	// and everything read. The log and the store never meet a disk that is full in the middle of something. Default 256 MiB; 1 to do without.
+	Reserve uint64
+	Folders []string
+
 	Limits Limits
+
+	step func(step)                                  // tests are told how far an epoch is, and may end the process there
+	free func(folder string) (bytes uint64, ok bool) // tests have other disks
 }
 
 // Limits bound what the registry takes in. Zero means the default.
@@ -195,6 +203,10 @@ func (c *Config) complete() error {
 	orDefault(&c.WitnessGrace, time.Second)
 	orDefault(&c.AuditorTimeout, 30*time.Second)
 	orDefault(&c.RetryInterval, 2*time.Second)
+	orDefault(&c.Reserve, 256<<20)
+	if c.free == nil {
+		c.free = freeSpace
+	}
 	orDefault(&c.Limits.Body, 16<<20)
 	orDefault(&c.Limits.EpochRecords, 5000)
 	orDefault(&c.Limits.QueueRecords, 20000)
