@@ -1,13 +1,6 @@
 package attestation
 
-import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"slices"
-	"strings"
-)
+import "fmt"
 
 // The structs below are the claims of each credential type after the disclosures were put in their places. A pointer, map or slice
 // that the text calls disclosable is nil when it was not disclosed. Amounts are whole yen. Hashes and IDs are base64url of 32 bytes.
@@ -372,118 +365,20 @@ func newClaims(t Type) checker {
 	return new(WorkerStatement)
 }
 
-// Decode returns a pointer to the struct of type vct for processed claims (digests and disclosures already gone). It is strict: it
-// encodes what it read once more and refuses any claim that is missing, unknown, null, empty or written in another way. No error
-// holds a claim's value.
+// Decode returns a pointer to the struct of type vct for processed claims (digests and disclosures already gone), in which numbers are
+// json.Number. It is strict: what it returns encodes to the same claims, so any claim that is missing, unknown, null, empty or written in
+// another way is refused. No error holds a claim's value.
 func Decode(vct string, claims map[string]any) (any, error) {
 	t, err := TypeOf(vct)
 	if err != nil {
 		return nil, err
 	}
-	own := make(map[string]any, len(claims))
-	for name, v := range claims {
-		if !slices.Contains(registered, name) {
-			own[name] = v
-		}
-	}
 	out := newClaims(t)
-	if err := decodeStrict(own, out); err != nil {
+	if err := readClaims(claims, out); err != nil {
 		return nil, fmt.Errorf("claims of %s: %w", t, err)
 	}
 	if err := out.check(); err != nil {
 		return nil, fmt.Errorf("claims of %s: %w", t, err)
 	}
 	return out, nil
-}
-
-func decodeStrict(in map[string]any, out any) error {
-	text, err := json.Marshal(in)
-	if err != nil {
-		return errors.New("not JSON")
-	}
-	if err := json.Unmarshal(text, out); err != nil {
-		return hideValue(err)
-	}
-	again, err := json.Marshal(out)
-	if err != nil {
-		return errors.New("not JSON")
-	}
-	got, err := tree(text)
-	if err != nil {
-		return err
-	}
-	want, err := tree(again)
-	if err != nil {
-		return err
-	}
-	return difference("", got, want)
-}
-
-// hideValue keeps the claim's name and drops its value, which encoding/json and the date parser put in their messages.
-func hideValue(err error) error {
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		return fmt.Errorf("%s has the wrong type of value", wrong.Field)
-	}
-	return errors.New("a date is not written YYYY-MM-DD")
-}
-
-func tree(text []byte) (v any, err error) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	err = d.Decode(&v)
-	return v, err
-}
-
-// difference returns an error that names the first member in which got departs from want.
-func difference(path string, got, want any) error {
-	switch g := got.(type) {
-	case map[string]any:
-		w, ok := want.(map[string]any)
-		if !ok {
-			return fmt.Errorf("%s has the wrong type of value", path)
-		}
-		return differenceOfObjects(path, g, w)
-	case []any:
-		w, ok := want.([]any)
-		if !ok || len(w) != len(g) {
-			return fmt.Errorf("%s has the wrong type of value", path)
-		}
-		for i := range g {
-			if err := difference(fmt.Sprintf("%s[%d]", path, i), g[i], w[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	case string:
-		if g == "" {
-			return fmt.Errorf("%s is empty", path)
-		}
-	}
-	if got != want {
-		return fmt.Errorf("%s is not written as required", path)
-	}
-	return nil
-}
-
-func differenceOfObjects(path string, got, want map[string]any) error {
-	for _, name := range sortedKeys(got) {
-		member := strings.TrimPrefix(path+"."+name, ".")
-		w, ok := want[name]
-		if got[name] == "" {
-			return fmt.Errorf("%s is empty", member)
-		}
-		if !ok {
-			return fmt.Errorf("%s is null, or no claim of this type", member)
-		}
-		if err := difference(member, got[name], w); err != nil {
-			return err
-		}
-	}
-	for _, name := range sortedKeys(want) {
-		if _, ok := got[name]; !ok {
-			return fmt.Errorf("%s is missing", strings.TrimPrefix(path+"."+name, "."))
-		}
-	}
-	return nil
 }
