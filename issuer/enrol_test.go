@@ -10,7 +10,6 @@ import (
 
 	"akashi/attestation"
 	"akashi/internal/evidence"
-	"akashi/internal/keys"
 	"akashi/internal/sdjwt"
 	"akashi/internal/store"
 	"akashi/issuer"
@@ -18,37 +17,11 @@ import (
 	"akashi/registry"
 )
 
-// forge signs an engagement as the issuing service does, after spoiling its claims, with the key of an organization.
+// forge returns the worker with an engagement that was spoilt before an organization signed it.
 func forge(t testing.TB, w *issuertest.World, p *issuertest.Worker, actor string, spoil func(claims map[string]any)) *issuertest.Worker {
 	t.Helper()
-	claims := maps.Clone(verify(t, w, p.SDJWT).Claims)
-	spoil(claims)
-	for _, name := range []string{"worker", "terms"} {
-		members, _ := claims[name].(map[string]any)
-		hidden := map[string]any{}
-		for k, v := range members {
-			hidden[k] = sdjwt.Hidden(v)
-		}
-		claims[name] = hidden
-	}
-	if proof, ok := claims["delivery_proof"]; ok {
-		claims["delivery_proof"] = sdjwt.Hidden(proof)
-	}
-	for _, periods := range claims["slots"].(map[string]any) {
-		for _, slot := range periods.(map[string]any) {
-			if s := slot.(map[string]any); s["s"] != nil {
-				s["s"] = sdjwt.Hidden(s["s"])
-			}
-		}
-	}
-	key, err := keys.ParsePrivate(w.Orgs[actor].Signing)
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := *p
-	if out.SDJWT, err = sdjwt.Issue(key, keys.Header{"kid": key.Public().Thumbprint()}, claims, sdjwt.Options{}); err != nil {
-		t.Fatal(err)
-	}
+	out.SDJWT = w.ForgeEngagement(actor, p.SDJWT, spoil)
 	return &out
 }
 

@@ -2,6 +2,7 @@ package wallet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,61 +19,100 @@ type PresentOptions struct {
 	// Show limits what goes to the engagement with the claims at or below these paths, written slots.wage-bank or terms.payer_kana:
 	// so the holder enrols with a bank. Empty shows every claim, all attestations and all statements.
 	Show []string
-	// Hide leaves these documents out, by ID, and claims of the engagement, by path.
+	// Hide leaves out documents, by ID, claims of the engagement, by path, and claims of an attestation, as ID.path.
 	Hide []string
 }
 
+// ErrNoMatch is returned when a name to show or hide matches nothing: a mistyped one must not disclose what was to be hidden.
+var ErrNoMatch = errors.New("nothing has this name")
+
 // Present makes a presentation: each credential with a key binding JWT for the audience and nonce.
 func (w *Wallet) Present(ctx context.Context, o PresentOptions) (*evidence.Presentation, error) {
+	if o.Audience == "" || o.Nonce == "" {
+		return nil, errors.New("a presentation is made for one audience and its nonce: both are needed")
+	}
 	e, err := w.engagement(ctx, o.Engagement)
 	if err != nil {
 		return nil, err
 	}
-	p := new(evidence.Presentation)
-	if p.Engagement, err = w.bind(e.SDJWT, o, o.keepClaim); err != nil {
+	p := presenting{w: w, o: o, used: map[string]bool{}}
+	if p.out.Engagement, err = p.bind(e.SDJWT, p.keepTerm); err != nil {
 		return nil, fmt.Errorf("presenting the engagement: %w", err)
 	}
-	if len(o.Show) > 0 {
-		return p, nil
+	if len(o.Show) == 0 {
+		if err := p.addItems(ctx, e.ID); err != nil {
+			return nil, err
+		}
 	}
-	items, err := w.List(ctx)
+	for _, name := range append(slices.Clone(o.Show), o.Hide...) {
+		if !p.used[name] {
+			return nil, fmt.Errorf("%w: %q", ErrNoMatch, name)
+		}
+	}
+	return &p.out, nil
+}
+
+// presenting is one presentation being made.
+type presenting struct {
+	w    *Wallet
+	o    PresentOptions
+	used map[string]bool // names to show or hide that matched
+	out  evidence.Presentation
+}
+
+// addItems adds the attestations and statements of the engagement.
+func (p *presenting) addItems(ctx context.Context, engagement string) error {
+	items, err := p.w.List(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, it := range items {
-		if it.Engagement != e.ID || it.ID == e.ID || slices.Contains(o.Hide, it.ID) {
+		if it.Engagement != engagement || it.ID == engagement || p.below(p.o.Hide, it.ID) {
 			continue
 		}
 		if it.Type == attestation.TypeWorkerStatement {
-			p.Statements = append(p.Statements, it.SDJWT)
+			p.out.Statements = append(p.out.Statements, it.SDJWT)
 			continue
 		}
-		bound, err := w.bind(it.SDJWT, o, func([]any) bool { return true })
+		bound, err := p.bind(it.SDJWT, func(path []any) bool { return !p.below(p.o.Hide, it.ID+"."+join(path)) })
 		if err != nil {
-			return nil, fmt.Errorf("presenting %s: %w", it.ID, err)
+			return fmt.Errorf("presenting %s: %w", it.ID, err)
 		}
-		p.Attestations = append(p.Attestations, bound)
+		p.out.Attestations = append(p.out.Attestations, bound)
 	}
-	return p, nil
+	return nil
 }
 
-func (w *Wallet) bind(compact string, o PresentOptions, keep func(path []any) bool) (string, error) {
+func (p *presenting) bind(compact string, keep func(path []any) bool) (string, error) {
 	chosen, err := sdjwt.Present(compact, keep)
 	if err != nil {
 		return "", err
 	}
-	return sdjwt.BindKey(chosen, w.holder, o.Audience, o.Nonce, w.Now())
+	return sdjwt.BindKey(chosen, p.w.holder, p.o.Audience, p.o.Nonce, p.w.Now())
 }
 
-// keepClaim decides on one disclosure of the engagement.
-func (o PresentOptions) keepClaim(path []any) bool {
+// keepTerm decides on one disclosure of the engagement.
+func (p *presenting) keepTerm(path []any) bool {
+	at := join(path)
+	return !p.below(p.o.Hide, at) && (len(p.o.Show) == 0 || p.below(p.o.Show, at))
+}
+
+// below reports whether something stands at or below one of the names.
+func (p *presenting) below(names []string, at string) bool {
+	found := false
+	for _, name := range names {
+		if at == name || strings.HasPrefix(at, name+".") {
+			p.used[name], found = true, true
+		}
+	}
+	return found
+}
+
+// join writes a path with dots.
+func join(path []any) string {
 	parts := make([]string, len(path))
 	for i, p := range path {
 		parts[i] = fmt.Sprint(p)
 	}
-	at := strings.Join(parts, ".")
-	below := func(paths []string) bool {
-		return slices.ContainsFunc(paths, func(p string) bool { return at == p || strings.HasPrefix(at, p+".") })
-	}
-	return !below(o.Hide) && (len(o.Show) == 0 || below(o.Show))
+	return strings.Join(parts, ".")
 }

@@ -100,7 +100,7 @@ func (w *Wallet) sealStatement(engagement, jwt string) (*outboxItem, error) {
 	return &outboxItem{Engagement: engagement, Record: registry.Record{X: x, A: a, B: registry.Bytes{}}, Key: key}, err
 }
 
-// flush submits every statement in the outbox.
+// flush submits every statement in the outbox, and returns how many got their receipt.
 func (w *Wallet) flush(ctx context.Context) (sent int, err error) {
 	type entry struct {
 		id  string
@@ -121,13 +121,15 @@ func (w *Wallet) flush(ctx context.Context) (sent int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	var errs []error
 	for _, e := range waiting {
 		if err := w.submit(ctx, e.id, e.out); err != nil {
-			return sent, err
+			errs = append(errs, err)
+			continue
 		}
 		sent++
 	}
-	return sent, nil
+	return sent, errors.Join(errs...)
 }
 
 // submit sends one statement with a key binding JWT over the engagement, nothing disclosed.
@@ -146,11 +148,11 @@ func (w *Wallet) submit(ctx context.Context, id string, out outboxItem) error {
 		return err
 	}
 	resp, err := w.Registry.Submit(ctx, registry.SubmitRequest{Submission: bound, Records: []registry.Record{out.Record}})
-	if err != nil {
+	if err != nil && !errors.Is(err, registry.ErrConflict) { // the slot follows from the statement: only itself, sealed before, can be there
 		return err
 	}
-	if len(resp.Results) != 1 {
-		return errors.New("the registry's answer is not about what was sent")
+	if resp == nil || len(resp.Results) != 1 || resp.Results[0].Key != out.Key {
+		return fmt.Errorf("%w: it is not about what was sent", registry.ErrAnswer)
 	}
 	it, err := w.Show(ctx, id)
 	if err != nil {

@@ -2,7 +2,6 @@ package wallet
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,85 +16,38 @@ import (
 
 // SyncReport says what a sync found.
 type SyncReport struct {
-	New        []Item   `json:"new"`
-	Incomplete int      `json:"incomplete"` // of the new ones: known by their visible claims only
-	Junk       []string `json:"junk"`       // slots that hold something that is no attestation: stream, period and rung
-	Sent       int      `json:"sent"`       // own statements that got their receipt now
+	New         []Item   `json:"new"`
+	Incomplete  int      `json:"incomplete"`  // of the new ones: without all their disclosures; the issuer has them
+	Junk        []string `json:"junk"`        // slots found now that hold no attestation of this engagement: stream, period and rung
+	Unavailable []string `json:"unavailable"` // slots that are taken, by what the registry does not give; asked for again
+	Sent        int      `json:"sent"`        // own statements that got their receipt now
 }
 
 // Sync reads the slots of every engagement from the registry, stores what is new, and sends own statements that have no receipt yet.
 func (w *Wallet) Sync(ctx context.Context) (*SyncReport, error) {
-	report := &SyncReport{New: []Item{}, Junk: []string{}}
-	list, err := w.trust(ctx)
+	report := &SyncReport{New: []Item{}, Junk: []string{}, Unavailable: []string{}}
+	err := w.collectAll(ctx, report)
+	sent, flushErr := w.flush(ctx)
+	report.Sent = sent
+	return report, errors.Join(err, flushErr)
+}
+
+func (w *Wallet) collectAll(ctx context.Context, report *SyncReport) error {
+	history, err := w.trust(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	engagements, err := w.engagements(ctx)
 	if err != nil {
-		return nil, err
-	}
-	for _, e := range engagements {
-		if err := w.syncEngagement(ctx, e, list, report); err != nil {
-			return nil, err
-		}
-	}
-	report.Sent, err = w.flush(ctx)
-	return report, err
-}
-
-// rung is one place to look at.
-type rung struct {
-	stream attestation.Stream
-	period attestation.Period
-	j      int
-	secret registry.Secret // of the period
-	writer string
-}
-
-func (r rung) slot() (registry.Secret, registry.Key) {
-	s := registry.SlotSecret(r.secret, r.j)
-	return s, registry.KeyOf(r.writer, s.Find())
-}
-
-func (r rung) String() string { return fmt.Sprintf("%s %s rung %d", r.stream, r.period, r.j) }
-
-// syncEngagement looks at all ladders of one engagement together: rung 0 of each, then the next rung of those that had one. Rungs whose
-// attestation the wallet holds already are asked for again only as part of their ladder's start.
-func (w *Wallet) syncEngagement(ctx context.Context, it Item, list *trustlist.List, report *SyncReport) error {
-	e, err := it.terms()
-	if err != nil {
 		return err
 	}
-	held, err := w.heldRungs(ctx, it.ID)
-	if err != nil {
-		return err
-	}
-	front := firstRungs(e, held)
-	for len(front) > 0 {
-		batch := front[:min(len(front), registry.MaxLookupKeys)]
-		front = front[len(batch):]
-		wanted := make([]registry.Key, len(batch))
-		for n, r := range batch {
-			_, wanted[n] = r.slot()
-		}
-		resp, err := w.Registry.Lookup(ctx, wanted)
-		if err != nil {
+	for _, it := range engagements {
+		s := syncing{w: w, engagement: it.ID, history: history, report: report}
+		if s.terms, err = it.terms(); err != nil {
 			return err
 		}
-		if len(resp.Results) != len(batch) {
-			return errors.New("the registry's answer is not about what was asked")
-		}
-		for n, r := range batch {
-			m := resp.Results[n].Member
-			if m == nil {
-				continue
-			}
-			if err := w.collect(ctx, it, r, m, list, report); err != nil {
-				return err
-			}
-			if r.j++; r.j < registry.MaxRungs {
-				front = append(front, r)
-			}
+		if err := s.run(ctx); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -114,48 +66,117 @@ func (it *Item) terms() (*attestation.Engagement, error) {
 	return e.(*attestation.Engagement), nil
 }
 
-// heldRungs returns how many rungs of each ladder the wallet has, without a gap from rung 0 on.
-func (w *Wallet) heldRungs(ctx context.Context, engagement string) (map[string]int, error) {
-	items, err := w.List(ctx)
+// syncing is the reading of one engagement's slots.
+type syncing struct {
+	w          *Wallet
+	engagement string // ID
+	terms      *attestation.Engagement
+	history    *trustlist.History
+	report     *SyncReport
+	known      map[string]bool // rungs whose content is settled, by String
+}
+
+// rung is one place to look at.
+type rung struct {
+	stream attestation.Stream
+	period attestation.Period
+	j      int
+	secret registry.Secret // of the period
+	writer string
+}
+
+func (r rung) slot() (registry.Secret, registry.Key) {
+	s := registry.SlotSecret(r.secret, r.j)
+	return s, registry.KeyOf(r.writer, s.Find())
+}
+
+func (r rung) String() string { return fmt.Sprintf("%s %s %02d", r.stream, r.period, r.j) }
+
+// run looks at all ladders together: the first rung of each that is not settled, then the next one of those that had a member there.
+// Rungs whose content is settled, junk among it, are never asked for again.
+func (s *syncing) run(ctx context.Context) error {
+	if err := s.loadKnown(ctx); err != nil {
+		return err
+	}
+	front := s.first()
+	for len(front) > 0 {
+		batch := front[:min(len(front), registry.MaxLookupKeys)]
+		front = front[len(batch):]
+		wanted := make([]registry.Key, len(batch))
+		for n, r := range batch {
+			_, wanted[n] = r.slot()
+		}
+		members, err := s.w.lookup(ctx, wanted)
+		if err != nil {
+			return err
+		}
+		if err := s.take(ctx, batch, members); err != nil {
+			return err
+		}
+		for n, r := range batch {
+			if members[n] == nil {
+				continue
+			}
+			r.j++
+			if r = s.skipKnown(r); r.j < registry.MaxRungs {
+				front = append(front, r)
+			}
+		}
+	}
+	return nil
+}
+
+// lookup asks what stands at the keys; a nil member stands for nothing.
+func (w *Wallet) lookup(ctx context.Context, wanted []registry.Key) ([]*registry.MemberProof, error) {
+	resp, err := w.Registry.Lookup(ctx, wanted)
 	if err != nil {
 		return nil, err
 	}
-	have := map[string]map[int]bool{}
-	for _, it := range items {
-		if it.Engagement != engagement || it.Stream == "" {
-			continue
-		}
-		ladder := string(it.Stream) + " " + string(it.Period)
-		if have[ladder] == nil {
-			have[ladder] = map[int]bool{}
-		}
-		have[ladder][it.J] = true
+	if len(resp.Results) != len(wanted) {
+		return nil, fmt.Errorf("%w: it is not about the slots that were asked for", registry.ErrAnswer)
 	}
-	out := map[string]int{}
-	for ladder, js := range have {
-		for js[out[ladder]] {
-			out[ladder]++
+	members := make([]*registry.MemberProof, len(wanted))
+	for n, r := range resp.Results {
+		if r.Key != wanted[n] {
+			return nil, fmt.Errorf("%w: it is not about the slots that were asked for", registry.ErrAnswer)
 		}
+		members[n] = r.Member
 	}
-	return out, nil
+	return members, nil
 }
 
-func firstRungs(e *attestation.Engagement, held map[string]int) []rung {
+func (s *syncing) prefix() string { return prefixRung + s.engagement + "/" }
+
+func (s *syncing) loadKnown(ctx context.Context) error {
+	s.known = map[string]bool{}
+	return s.w.Store.View(ctx, func(tx store.Tx) error {
+		return tx.Scan([]byte(s.prefix()), func(key, _ []byte) error {
+			s.known[strings.TrimPrefix(string(key), s.prefix())] = true
+			return nil
+		})
+	})
+}
+
+func (s *syncing) skipKnown(r rung) rung {
+	for r.j < registry.MaxRungs && s.known[r.String()] {
+		r.j++
+	}
+	return r
+}
+
+// first returns the first rung of every ladder that is not settled.
+func (s *syncing) first() []rung {
 	supportID := ""
-	if e.HasSupport() {
-		supportID = e.Support.ID
+	if s.terms.HasSupport() {
+		supportID = s.terms.Support.ID
 	}
 	var out []rung
 	for _, stream := range attestation.Streams {
-		writer := registry.WriterOf(stream, e.Employer.ID, supportID)
-		for period := range e.Slots[stream] {
-			text, ok := e.Opened(stream, period)
-			var s registry.Secret
-			if !ok || s.UnmarshalText([]byte(text)) != nil {
-				continue
-			}
-			if j := held[string(stream)+" "+string(period)]; j < registry.MaxRungs {
-				out = append(out, rung{stream, period, j, s, writer})
+		writer := registry.WriterOf(stream, s.terms.Employer.ID, supportID)
+		for period := range s.terms.Slots[stream] {
+			secret, ok := opened(s.terms, stream, period)
+			if r := s.skipKnown(rung{stream, period, 0, secret, writer}); ok && r.j < registry.MaxRungs {
+				out = append(out, r)
 			}
 		}
 	}
@@ -163,57 +184,149 @@ func firstRungs(e *attestation.Engagement, held map[string]int) []rung {
 	return out
 }
 
-// collect stores the attestation of one member, or notes that the slot holds junk.
-func (w *Wallet) collect(ctx context.Context, engagement Item, r rung, m *registry.MemberProof, list *trustlist.List, report *SyncReport) error {
-	it, err := w.open(engagement, r, m, list)
-	if err != nil {
-		report.Junk = append(report.Junk, r.String())
-		return nil
-	}
-	report.New = append(report.New, *it)
-	if !it.Complete {
-		report.Incomplete++
-	}
-	return w.Store.Update(ctx, func(tx store.Tx) error { return saveItem(tx, *it) })
-}
-
-// errJunk is returned for a member that holds no attestation of this engagement.
-var errJunk = errors.New("no attestation of this engagement")
-
-func (w *Wallet) open(engagement Item, r rung, m *registry.MemberProof, list *trustlist.List) (*Item, error) {
-	if m.A == nil || !m.MatchesValue() {
-		return nil, errJunk
-	}
-	s, key := r.slot()
-	jwt, err := registry.OpenA(s, key, m.A)
-	if err != nil {
-		return nil, err
-	}
-	compact, complete := jwt+"~", false
-	if len(m.B) > 0 {
-		if disclosures, err := registry.OpenB(w.delivery, key, m.B); err == nil {
-			compact, complete = jwt+"~"+strings.Join(disclosures, "~")+"~", true
+// take stores what the members of a batch hold.
+func (s *syncing) take(ctx context.Context, batch []rung, members []*registry.MemberProof) error {
+	var found []content
+	for n, r := range batch {
+		if members[n] != nil {
+			found = append(found, s.open(r, members[n]))
 		}
 	}
-	v, entity, err := w.verify(compact, list)
-	if err != nil && complete {
-		compact, complete = jwt+"~", false // disclosures that do not fit are not the worker's loss
-		v, entity, err = w.verify(compact, list)
+	if len(found) == 0 {
+		return nil
 	}
+	var fresh []Item
+	err := s.w.Store.Update(ctx, func(tx store.Tx) error {
+		fresh = nil
+		for _, c := range found {
+			item, err := s.save(tx, c)
+			if err != nil {
+				return err
+			}
+			if item != nil {
+				fresh = append(fresh, *item)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.say(found, fresh)
+	return nil
+}
+
+func (s *syncing) say(found []content, fresh []Item) {
+	for _, c := range found {
+		switch {
+		case c.item == nil && c.settled:
+			s.report.Junk = append(s.report.Junk, c.rung.String())
+		case c.item == nil:
+			s.report.Unavailable = append(s.report.Unavailable, c.rung.String())
+		}
+	}
+	for _, it := range fresh {
+		s.report.New = append(s.report.New, it)
+		if !it.Complete {
+			s.report.Incomplete++
+		}
+	}
+}
+
+// save stores one rung. It returns the item when the wallet did not hold it, or not with all its disclosures.
+func (s *syncing) save(tx store.Tx, c content) (*Item, error) {
+	if c.settled {
+		id := ""
+		if c.item != nil {
+			id = c.item.ID
+		}
+		if err := tx.Set([]byte(s.prefix()+c.rung.String()), []byte(id)); err != nil {
+			return nil, err
+		}
+	}
+	if c.item == nil {
+		return nil, nil
+	}
+	var old Item
+	switch err := getJSON(tx, []byte(prefixItem+c.item.ID), &old); {
+	case err == nil && (old.Complete || !c.item.Complete):
+		return nil, nil
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return nil, err
+	}
+	return c.item, saveItem(tx, *c.item)
+}
+
+// content is what a rung holds: an attestation, or nothing that counts.
+type content struct {
+	rung rung
+	item *Item // nil for junk, and for what the registry does not give
+	// settled says that the rung need not be asked for again. It is not where the registry withholds a box, which it may give later.
+	settled bool
+}
+
+// errJunk is returned for an entry that holds no attestation of this engagement.
+var errJunk = errors.New("no attestation of this engagement")
+
+// open opens the member at a rung.
+func (s *syncing) open(r rung, m *registry.MemberProof) content {
+	c := content{rung: r}
+	if m.Erased {
+		c.settled = true
+		return c
+	}
+	if m.A == nil || !m.MatchesValue() {
+		return c
+	}
+	withheld := registry.HashOf(m.B) != m.HB
+	d, err := s.document(r, m, withheld)
+	if err == nil {
+		c.item, err = d.item(s.w.Now())
+	}
+	if err != nil {
+		c.item, c.settled = nil, true
+		return c
+	}
+	c.settled = !withheld
+	c.item.Stream, c.item.Period, c.item.J, c.item.Index = r.stream, r.period, r.j, &m.Index
+	return c
+}
+
+// document returns the attestation in the boxes.
+func (s *syncing) document(r rung, m *registry.MemberProof, withheld bool) (*document, error) {
+	secret, key := r.slot()
+	jwt, err := registry.OpenA(secret, key, m.A)
 	if err != nil {
 		return nil, err
 	}
-	typ, _, err := decode(v)
-	if err != nil {
-		return nil, err
-	}
-	if typ != r.stream.Type() || v.Claims["engagement"] != engagement.ID {
+	list := s.history.At(m.Index)
+	if list == nil {
 		return nil, errJunk
 	}
-	claims, err := json.Marshal(v.Claims)
+	compact := jwt + "~"
+	if !withheld {
+		if disclosures, err := registry.OpenB(s.w.delivery, key, m.B); err == nil && len(disclosures) > 0 {
+			compact += strings.Join(disclosures, "~") + "~"
+		}
+	}
+	d, err := s.w.verify(compact, list)
+	if err != nil && compact != jwt+"~" {
+		d, err = s.w.verify(jwt+"~", list) // disclosures that do not fit are not the worker's loss
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &Item{ID: v.ID, Type: typ, Claims: claims, Engagement: engagement.ID, Stream: r.stream, Period: r.period, J: r.j, Issuer: entity.ID,
-		Received: w.Now(), Index: &m.Index, Complete: complete, SDJWT: compact}, nil
+	return d, s.belongs(r, d)
+}
+
+// belongs checks that the attestation is one of the stream, about this engagement, by a party that fills the stream.
+func (s *syncing) belongs(r rung, d *document) error {
+	if d.typ != r.stream.Type() || attestation.LinksOf(d.claims).Engagement != s.engagement {
+		return errJunk
+	}
+	role := r.stream.Filler(s.terms.HasSupport())
+	if registry.WriterFor(role, d.issuer.ID) != r.writer {
+		return errJunk
+	}
+	return d.mayAttest(role)
 }

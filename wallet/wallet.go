@@ -2,8 +2,11 @@
 // worker's own statements.
 //
 // The wallet collects from the registry, which it asks for the slots of its own plan; it never asks an issuer, so an employer does not
-// learn when the wallet looks ([Wallet.Sync]). What it stores it has verified: issuer on the trust list, signature, type, holder key.
-// It leaves out the protocols by which other wallets receive and present; it receives and presents files.
+// learn when the wallet looks ([Wallet.Sync]). What it stores it has verified: issuer on the trust list that was in force when the entry
+// was logged, signature, type, holder key, and that the registry gives the octets that it committed to.
+//
+// Left out: the protocols by which other wallets receive and present (this one receives and presents files), backups, and the log's own
+// proofs, which whoever verifies a presentation checks under a pinned policy.
 package wallet
 
 import (
@@ -62,6 +65,8 @@ var (
 	ErrWallet = errors.New("there is a wallet here already")
 	// ErrUnknownID is returned for an ID that the wallet does not hold.
 	ErrUnknownID = errors.New("the wallet holds no such document; `akashi wallet list` shows what it holds")
+	// ErrOldTrustList is returned when the registry shows an older trust list, or another history of it, than the wallet has seen.
+	ErrOldTrustList = errors.New("the registry shows an older trust list than before, or another one: do not go on, and ask for help")
 )
 
 // Create makes the keys of a new wallet for one registry and the trust anchor whose lists say who may attest.
@@ -121,13 +126,15 @@ func (w *Wallet) DeliveryProof() (string, error) {
 
 // Keys of the store.
 //
-//	settings                        settings
-//	item/<ID>                       Item
-//	trust-list                      the newest trust list
-//	outbox/<ID>                     statement without a receipt
+//	settings                                     settings
+//	item/<ID>                                    Item
+//	rung/<engagement ID>/<stream> <period> <jj>  what was found there: an ID, or nothing for junk
+//	trust-list                                   the newest trust list
+//	outbox/<ID>                                  statement without a receipt
 const (
 	keySettings  = "settings"
 	prefixItem   = "item/"
+	prefixRung   = "rung/"
 	keyTrustList = "trust-list"
 	prefixOutbox = "outbox/"
 )
@@ -143,7 +150,7 @@ type Item struct {
 	Issuer     string             `json:"issuer,omitempty"` // entity id; none for the worker's own
 	Received   time.Time          `json:"received"`
 	Index      *uint64            `json:"index,omitempty"` // in the registry's log
-	Complete   bool               `json:"complete"`        // with every disclosure; else only its visible claims are known
+	Complete   bool               `json:"complete"`        // with every disclosure; else only some of its claims are known
 	Claims     json.RawMessage    `json:"claims"`          // as verified when it was received, disclosed claims in place
 	SDJWT      string             `json:"sd_jwt"`
 }
@@ -209,48 +216,51 @@ func (w *Wallet) engagement(ctx context.Context, id string) (*Item, error) {
 	return nil, errors.New("the wallet holds several engagements: name one with --engagement ID")
 }
 
-// trust returns the newest trust list: the registry's where it answers, else the one seen last. An older one than seen before is refused.
-func (w *Wallet) trust(ctx context.Context) (*trustlist.List, error) {
+// trust returns every version of the trust list that the registry has logged. One seen before must still be among them.
+func (w *Wallet) trust(ctx context.Context) (*trustlist.History, error) {
 	anchor, err := keys.ParsePublic(w.settings.Anchor)
-	if err != nil {
-		return nil, err
-	}
-	var known *trustlist.List
-	err = w.Store.View(ctx, func(tx store.Tx) error {
-		jwt, err := tx.Get([]byte(keyTrustList))
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		if err == nil {
-			known, err = trustlist.Verify(string(jwt), anchor)
-		}
-		return err
-	})
 	if err != nil {
 		return nil, err
 	}
 	resp, err := w.Registry.TrustLists(ctx)
 	if err != nil {
-		if known != nil {
-			return known, nil
-		}
 		return nil, fmt.Errorf("asking the registry for the trust list: %w", err)
 	}
-	newest, err := newestList(resp, anchor)
+	versions := make([]trustlist.Version, len(resp.Lists))
+	for i, item := range resp.Lists {
+		versions[i].Index = item.Index
+		if versions[i].List, err = trustlist.Verify(item.JWT, anchor); err != nil {
+			return nil, err
+		}
+	}
+	h, err := trustlist.NewHistory(versions)
 	if err != nil {
 		return nil, err
 	}
-	if known != nil && newest.N <= known.N {
-		return known, nil
-	}
-	return newest, w.Store.Update(ctx, func(tx store.Tx) error { return tx.Set([]byte(keyTrustList), []byte(newest.JWT)) })
+	return h, w.remember(ctx, h, anchor)
 }
 
-func newestList(resp *registry.TrustListsResponse, anchor keys.Public) (*trustlist.List, error) {
-	if len(resp.Lists) == 0 {
-		return nil, errors.New("the registry has no trust list")
-	}
-	return trustlist.Verify(resp.Lists[len(resp.Lists)-1].JWT, anchor)
+// remember stores the newest list, unless the one stored does not stand in the history.
+func (w *Wallet) remember(ctx context.Context, h *trustlist.History, anchor keys.Public) error {
+	return w.Store.Update(ctx, func(tx store.Tx) error {
+		jwt, err := tx.Get([]byte(keyTrustList))
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+		case err != nil:
+			return err
+		case string(jwt) == h.Latest().JWT:
+			return nil
+		default:
+			known, err := trustlist.Verify(string(jwt), anchor)
+			if err != nil {
+				return err
+			}
+			if versions := h.Versions(); known.N > uint64(len(versions)) || versions[known.N-1].List.JWT != known.JWT {
+				return ErrOldTrustList
+			}
+		}
+		return tx.Set([]byte(keyTrustList), []byte(h.Latest().JWT))
+	})
 }
 
 func getJSON(tx store.Tx, key []byte, v any) error {

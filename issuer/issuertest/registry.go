@@ -27,8 +27,8 @@ const Origin = "registry.example"
 // The callbacks, where set, let a call fail: Before before anything is done, After when the records are stored and only the answer is
 // lost. Blind slots are answered by Lookup as absent, like those that no audited head covers yet.
 type Registry struct {
-	List  *trustlist.List
-	Lists []string // every version, oldest first
+	List  *trustlist.List          // in force
+	Lists []registry.TrustListItem // every version, oldest first
 	Now   func() time.Time
 
 	Before, After func(registry.SubmitRequest) error
@@ -39,7 +39,7 @@ type Registry struct {
 	mu      sync.Mutex
 	blind   map[registry.Key]bool
 	entries map[registry.Key]*registry.MemberProof
-	log     []registry.Key
+	size    uint64                   // of the log
 	Submits []registry.SubmitRequest // every one that was admitted, in order, unless Unchecked
 	Lookups []registry.Key           // every key that was asked for
 }
@@ -146,8 +146,9 @@ func (r *Registry) put(writer string, rec registry.Record) registry.SubmitResult
 	if r.entries == nil {
 		r.entries = map[registry.Key]*registry.MemberProof{}
 	}
-	m := &registry.MemberProof{Index: uint64(len(r.log)), Value: v, A: slices.Clone(rec.A), B: slices.Clone(rec.B), HB: registry.HashOf(rec.B)}
-	r.entries[k], r.log = m, append(r.log, k)
+	m := &registry.MemberProof{Index: r.size, Value: v, A: slices.Clone(rec.A), B: slices.Clone(rec.B), HB: registry.HashOf(rec.B)}
+	r.entries[k] = m
+	r.size++
 	return registry.SubmitResult{Key: k, Index: m.Index, Status: registry.StatusLogged}
 }
 
@@ -193,11 +194,16 @@ func (r *Registry) TrustLists(ctx context.Context) (*registry.TrustListsResponse
 	if err := errors.Join(ctx.Err(), call(r.BeforeLookup, nil)); err != nil {
 		return nil, err
 	}
-	resp := &registry.TrustListsResponse{}
-	for i, jwt := range r.Lists {
-		resp.Lists = append(resp.Lists, registry.TrustListItem{JWT: jwt, Index: uint64(i)})
-	}
-	return resp, nil
+	return &registry.TrustListsResponse{Lists: r.Lists}, nil
+}
+
+// Publish logs the next version of the trust list.
+func (r *Registry) Publish(l *trustlist.List) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.List = l
+	r.Lists = append(slices.Clone(r.Lists), registry.TrustListItem{JWT: l.JWT, Index: r.size})
+	r.size++
 }
 
 // Blind hides every entry so far from Lookup; Unblind shows them again.
@@ -228,9 +234,16 @@ func (r *Registry) Entries() map[registry.Key]registry.MemberProof {
 	return out
 }
 
-// Len returns the number of entries.
+// Len returns the number of records.
 func (r *Registry) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.log)
+	return len(r.entries)
+}
+
+// Size returns the size of the log: records and trust lists.
+func (r *Registry) Size() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.size
 }

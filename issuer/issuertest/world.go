@@ -94,10 +94,11 @@ func (w *World) Publish() {
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	w.Registry.Lists = append(w.Registry.Lists, jwt)
-	if w.Registry.List, err = trustlist.Verify(jwt, w.Anchor.Public()); err != nil {
+	list, err := trustlist.Verify(jwt, w.Anchor.Public())
+	if err != nil {
 		w.T.Fatal(err)
 	}
+	w.Registry.Publish(list)
 }
 
 var types = map[attestation.Role][]attestation.Type{
@@ -200,7 +201,7 @@ func (w *World) ImportItem(it story.Item, opt issuer.Options) *issuer.Report {
 // Engage issues the engagement A, B or C of the story for the worker.
 func (w *World) Engage(name string, p *Worker) *issuer.Report {
 	w.T.Helper()
-	return w.engage(name, File(w.T, "engagement/"+name+".csv"), p)
+	return p.take(w.EngageKeys(name, p.Holder.Public().JWK(), p.Proof(w.T)))
 }
 
 // EngageMore issues a further engagement of employer A for the worker, under another reference and contract.
@@ -208,17 +209,27 @@ func (w *World) EngageMore(reference string, p *Worker) *issuer.Report {
 	w.T.Helper()
 	sheet := bytes.Replace(File(w.T, "engagement/A.csv"), []byte("1042,"), []byte(reference+","), 1)
 	sheet = bytes.Replace(sheet, []byte("L5fxGAGyXFpcn3faroc3eLGSIbpD-qlusyeJ4WU13t8"), []byte(registry.HashOf([]byte(reference)).String()), 1)
-	return w.engage("A", sheet, p)
+	return p.take(w.engage("A", sheet, p.Holder.Public().JWK(), p.Proof(w.T)))
 }
 
-func (w *World) engage(name string, sheet []byte, p *Worker) *issuer.Report {
+// EngageKeys issues the engagement A, B or C of the story for the holder of the key.
+func (w *World) EngageKeys(name string, holder json.RawMessage, proof string) *issuer.Report {
 	w.T.Helper()
-	data := story.FillEngagement(sheet, string(p.Holder.Public().JWK()), p.Proof(w.T))
-	report := w.Import("employer-"+name, attestation.TypeEngagement, issuer.File{Name: name + ".csv", Data: data}, issuer.Options{})
-	if len(report.Rows) == 1 {
-		p.Engagement, p.SDJWT = report.Rows[0].Engagement, report.Rows[0].SDJWT
+	return w.engage(name, File(w.T, "engagement/"+name+".csv"), holder, proof)
+}
+
+func (w *World) engage(name string, sheet []byte, holder json.RawMessage, proof string) *issuer.Report {
+	w.T.Helper()
+	data := story.FillEngagement(sheet, string(holder), proof)
+	return w.Import("employer-"+name, attestation.TypeEngagement, issuer.File{Name: name + ".csv", Data: data}, issuer.Options{})
+}
+
+// take keeps the engagement that was issued.
+func (p *Worker) take(r *issuer.Report) *issuer.Report {
+	if len(r.Rows) == 1 {
+		p.Engagement, p.SDJWT = r.Rows[0].Engagement, r.Rows[0].SDJWT
 	}
-	return report
+	return r
 }
 
 // Present makes the worker's presentation file of the engagement with the claims at or below the paths.
