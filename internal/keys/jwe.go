@@ -4,7 +4,6 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/lestrrat-go/jwx/v2/jwa"
@@ -60,24 +59,13 @@ func (p *Private) Decrypt(compact string, wantAPV []byte) ([]byte, error) {
 	return plaintext, nil
 }
 
-// checkEncrypted checks the five parts: header, empty encrypted key (direct agreement), 12 octets of IV, ciphertext, 16 octets of tag.
+// checkEncrypted checks the five parts and every member of the header.
 func checkEncrypted(compact string, wantAPV []byte) error {
-	segments := strings.Split(compact, ".")
-	if len(compact) > 2*maxJSON || len(segments) != 5 {
-		return fmt.Errorf("%w: a compact message has five parts", ErrDecrypt)
+	header, err := splitEncrypted(compact)
+	if err != nil {
+		return err
 	}
-	var decoded [5][]byte
-	for i, segment := range segments {
-		octets, err := decodeStrict(segment)
-		if err != nil {
-			return fmt.Errorf("%w: part %d is not base64url", ErrDecrypt, i+1)
-		}
-		decoded[i] = octets
-	}
-	if len(decoded[1]) != 0 || len(decoded[2]) != 12 || len(decoded[4]) != 16 {
-		return fmt.Errorf("%w: a part has the wrong length", ErrDecrypt)
-	}
-	return checkEncryptedHeader(decoded[0], wantAPV)
+	return checkEncryptedHeader(header, wantAPV)
 }
 
 func checkEncryptedHeader(raw, wantAPV []byte) error {

@@ -1,9 +1,10 @@
 // Package keys holds the signing keys of the project and everything JOSE: JSON Web Keys (RFC 7517, RFC 8037), thumbprints
-// (RFC 7638), compact JSON Web Signatures (RFC 7515) and the one JSON Web Encryption form (RFC 7516) that delivers records.
+// (RFC 7638), compact JSON Web Signatures (RFC 7515), certificate chains in them, and JSON Web Encryption (RFC 7516) in two forms:
+// [Encrypt] for the delivery of records, [EncryptMessage] for messages of OpenID4VC.
 // It also has [DecodeJSON], the strict reader for all JSON that comes from outside.
 //
-// Two libraries meet here and nowhere else: jwx marshals our own keys, signs what we issue and encrypts; go-jose parses,
-// verifies and decrypts what others made, always with the algorithms that the caller names. So each checks the other.
+// Two libraries meet here and nowhere else: jwx marshals our own keys, signs what we issue and encrypts deliveries; go-jose parses,
+// verifies and decrypts what others made, always with the algorithms that the caller names, and encrypts messages.
 //
 // Only ES256 (P-256) and EdDSA (Ed25519) exist. Left out on purpose: other curves and RSA, HMAC, JSON serialization, detached
 // payloads, critical headers, and keys that a token brings or points to ("jwk", "jku", "x5u" are never used to verify).

@@ -1,0 +1,236 @@
+package oid4vc
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"akashi/internal/keys"
+)
+
+// Refusals of credential, deferred and notification requests.
+var (
+	ErrCredentialRequest   = refuse(CodeInvalidCredentialRequest, "the credential request is malformed")
+	ErrCredentialWhich     = refuse(CodeInvalidCredentialRequest, "there must be exactly one of credential_configuration_id and credential_identifier")
+	ErrIdentifierExpected  = refuse(CodeInvalidCredentialRequest, "the token response gave credential_identifiers: credential_identifier must be used")
+	ErrIdentifierUnasked   = refuse(CodeInvalidCredentialRequest, "the token response gave no credential_identifiers: credential_configuration_id must be used")
+	ErrProofsMalformed     = refuse(CodeInvalidProof, "proofs must have exactly one proof type with a non-empty array")
+	ErrDeferredRequest     = refuse(CodeInvalidTransactionID, "transaction_id is missing")
+	ErrNotificationRequest = refuse(CodeInvalidNotificationRequest, "the notification must have notification_id and a known event")
+)
+
+// CredentialRequest is a credential request (OpenID4VCI 1.0, Section 8.2). There is no "format" and no single "proof" in it.
+type CredentialRequest struct {
+	Identifier         string              `json:"credential_identifier,omitempty"`
+	ConfigurationID    string              `json:"credential_configuration_id,omitempty"`
+	Proofs             *Proofs             `json:"proofs,omitempty"`
+	ResponseEncryption *ResponseEncryption `json:"credential_response_encryption,omitempty"`
+}
+
+// ParseCredentialRequest reads a credential request. Unknown members are ignored.
+func ParseCredentialRequest(body []byte) (*CredentialRequest, error) {
+	var raw struct {
+		CredentialRequest
+		Identifier      *string         `json:"credential_identifier"`
+		ConfigurationID *string         `json:"credential_configuration_id"`
+		Proofs          json.RawMessage `json:"proofs"`
+		Encryption      json.RawMessage `json:"credential_response_encryption"`
+	}
+	if err := decodeObject(body, &raw); err != nil {
+		return nil, ErrCredentialRequest.because(err)
+	}
+	if (raw.Identifier != nil) == (raw.ConfigurationID != nil) {
+		return nil, ErrCredentialWhich
+	}
+	r := &CredentialRequest{}
+	if raw.Identifier != nil {
+		r.Identifier = *raw.Identifier
+	} else {
+		r.ConfigurationID = *raw.ConfigurationID
+	}
+	if r.Identifier == "" && r.ConfigurationID == "" || len(r.Identifier)+len(r.ConfigurationID) > maxOpaque {
+		return nil, ErrCredentialWhich
+	}
+	if raw.Proofs != nil {
+		r.Proofs = new(Proofs)
+		if err := keys.DecodeJSON(raw.Proofs, r.Proofs); err != nil {
+			return nil, ErrProofsMalformed.because(err)
+		}
+		if r.Proofs.IsZero() {
+			return nil, ErrProofsMalformed
+		}
+	}
+	var err error
+	r.ResponseEncryption, err = parseResponseEncryption(raw.Encryption)
+	return r, err
+}
+
+// CheckIdentified checks the request against what the token response gave (Section 8.2): identifiers, or none where a scope was used alone.
+func (r *CredentialRequest) CheckIdentified(identifiersGiven bool) error {
+	if identifiersGiven && r.Identifier == "" {
+		return ErrIdentifierExpected
+	}
+	if !identifiersGiven && r.Identifier != "" {
+		return ErrIdentifierUnasked
+	}
+	return nil
+}
+
+// decodeObject is [keys.DecodeJSON] for a JSON object, which null is not.
+func decodeObject(data []byte, v any) error {
+	var members map[string]json.RawMessage
+	if err := keys.DecodeJSON(data, &members); err != nil {
+		return err
+	}
+	if members == nil {
+		return errors.New("not an object")
+	}
+	return keys.DecodeJSON(data, v)
+}
+
+// DeferredRequest asks for credentials that were not ready (Section 9.1). The encryption parameters of this request count, not those of the first.
+type DeferredRequest struct {
+	TransactionID      string              `json:"transaction_id"`
+	ResponseEncryption *ResponseEncryption `json:"credential_response_encryption,omitempty"`
+}
+
+// ParseDeferredRequest reads a deferred credential request. Unknown members are ignored.
+func ParseDeferredRequest(body []byte) (*DeferredRequest, error) {
+	var raw struct {
+		TransactionID string          `json:"transaction_id"`
+		Encryption    json.RawMessage `json:"credential_response_encryption"`
+	}
+	if err := decodeObject(body, &raw); err != nil {
+		return nil, ErrCredentialRequest.because(err)
+	}
+	if err := checkOpaque("transaction_id", raw.TransactionID); err != nil {
+		return nil, ErrDeferredRequest
+	}
+	encryption, err := parseResponseEncryption(raw.Encryption)
+	return &DeferredRequest{TransactionID: raw.TransactionID, ResponseEncryption: encryption}, err
+}
+
+// CredentialResponse is the answer of the credential and of the deferred credential endpoint (Sections 8.3 and 9.2): credentials with status 200, or a
+// transaction with status 202.
+type CredentialResponse struct {
+	Credentials    []IssuedCredential `json:"credentials,omitempty"`
+	NotificationID string             `json:"notification_id,omitempty"`
+	TransactionID  string             `json:"transaction_id,omitempty"`
+	Interval       int                `json:"interval,omitempty"` // seconds
+}
+
+// IssuedCredential is one credential; what it is depends on the format.
+type IssuedCredential struct {
+	Credential json.RawMessage `json:"credential"`
+}
+
+// TextCredential is a credential that is a string, such as an SD-JWT.
+func TextCredential(compact string) IssuedCredential {
+	text, _ := json.Marshal(compact) // a string always marshals
+	return IssuedCredential{text}
+}
+
+// Text returns a credential that is a string.
+func (c IssuedCredential) Text() (string, error) {
+	var s string
+	if err := keys.DecodeJSON(c.Credential, &s); err != nil || s == "" {
+		return "", fmt.Errorf("%w: the credential is not a string", ErrCredentialResponse)
+	}
+	return s, nil
+}
+
+// ErrCredentialResponse is returned for a credential response that is not of the standard's form.
+var ErrCredentialResponse = errors.New("credential response refused")
+
+// Status is the HTTP status that goes with the response.
+func (r *CredentialResponse) Status() int {
+	if r.TransactionID != "" {
+		return http.StatusAccepted
+	}
+	return http.StatusOK
+}
+
+// ParseCredentialResponse reads the answer to a credential request for that many keys, 0 for a credential without key.
+func ParseCredentialResponse(status int, body []byte, keyCount int) (*CredentialResponse, error) {
+	var r CredentialResponse
+	var interval struct {
+		Interval json.Number `json:"interval"`
+	}
+	if err := decodeObject(body, &interval); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCredentialResponse, err)
+	}
+	if err := decodeResponse(body, &r); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCredentialResponse, err)
+	}
+	if seconds, err := interval.Interval.Float64(); err == nil { // a number, not necessarily a whole one
+		const day = 24 * 60 * 60
+		r.Interval = int(min(max(seconds, 0), 365*day))
+	}
+	return &r, r.check(status, keyCount)
+}
+
+// decodeResponse decodes all but interval.
+func decodeResponse(body []byte, r *CredentialResponse) error {
+	var raw struct {
+		Credentials    []IssuedCredential `json:"credentials"`
+		NotificationID string             `json:"notification_id"`
+		TransactionID  string             `json:"transaction_id"`
+	}
+	if err := keys.DecodeJSON(body, &raw); err != nil {
+		return err
+	}
+	r.Credentials, r.NotificationID, r.TransactionID = raw.Credentials, raw.NotificationID, raw.TransactionID
+	return nil
+}
+
+func (r *CredentialResponse) check(status, keyCount int) error {
+	switch {
+	case (len(r.Credentials) > 0) == (r.TransactionID != ""):
+		return fmt.Errorf("%w: it must have credentials or transaction_id, and not both", ErrCredentialResponse)
+	case r.TransactionID != "" && (status != http.StatusAccepted || r.Interval <= 0 || r.NotificationID != ""):
+		return fmt.Errorf("%w: a deferred answer has status 202, a positive interval and no notification_id", ErrCredentialResponse)
+	case r.TransactionID == "" && status != http.StatusOK:
+		return fmt.Errorf("%w: credentials come with status 200", ErrCredentialResponse)
+	case len(r.Credentials) > max(1, keyCount):
+		return fmt.Errorf("%w: there are more credentials than keys", ErrCredentialResponse)
+	case len(r.TransactionID) > maxOpaque || len(r.NotificationID) > maxOpaque:
+		return fmt.Errorf("%w: an identifier is too long", ErrCredentialResponse)
+	}
+	for _, c := range r.Credentials {
+		if len(c.Credential) == 0 || c.Credential[0] != '"' && c.Credential[0] != '{' {
+			return fmt.Errorf("%w: a credential is neither a string nor an object", ErrCredentialResponse)
+		}
+	}
+	return nil
+}
+
+// Events of notifications (Section 11.1).
+const (
+	EventAccepted = "credential_accepted"
+	EventFailure  = "credential_failure"
+	EventDeleted  = "credential_deleted"
+)
+
+// NotificationRequest tells an issuer what became of the credentials of one response.
+type NotificationRequest struct {
+	NotificationID string `json:"notification_id"`
+	Event          string `json:"event"`
+	Description    string `json:"event_description,omitempty"`
+}
+
+// ParseNotificationRequest reads a notification. Unknown members are ignored.
+func ParseNotificationRequest(body []byte) (*NotificationRequest, error) {
+	var r NotificationRequest
+	if err := decodeObject(body, &r); err != nil {
+		return nil, ErrNotificationRequest.because(err)
+	}
+	if checkOpaque("notification_id", r.NotificationID) != nil || len(r.Description) > maxOpaque {
+		return nil, ErrNotificationRequest
+	}
+	switch r.Event {
+	case EventAccepted, EventFailure, EventDeleted:
+		return &r, nil
+	}
+	return nil, ErrNotificationRequest
+}
