@@ -7,7 +7,9 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -34,6 +36,7 @@ func (s *Server) Handler() http.Handler {
 	post("/v1/records", limited(slots, s.serveRecords))
 	get("/v1/heads/{size}", s.serveHead)
 	get("/v1/checkpoints", s.serveCheckpoints)
+	get("/v1/buckets/{prefix}", limited(slots, s.serveBucket))
 	get("/v1/trust-list/{n}", s.serveTrustList)
 	get("/v1/trust-lists", s.serveTrustLists)
 	get("/healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok\n") })
@@ -313,6 +316,38 @@ func (s *Server) serveTrustList(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serveTrustLists(w http.ResponseWriter, r *http.Request) {
 	answerWith(s, w, r)(s.processTrustLists(r.Context()))
 }
+
+// serveBucket serves a whole bucket as a file that caches may keep for a while, and ask about by its tag.
+func (s *Server) serveBucket(w http.ResponseWriter, r *http.Request) {
+	prefix, bits, err := registry.ParseBucketName(mux.Vars(r)["prefix"])
+	if err != nil {
+		s.fail(w, r, errors.Join(errRequest, err))
+		return
+	}
+	v, err := s.view(r.Context(), anyEpoch)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer v.snap.Release()
+	w.Header().Set("ETag", fmt.Sprintf("\"%d-%d\"", v.size, len(v.note)))
+	w.Header().Set("Cache-Control", bucketCaching)
+	if slices.Contains(strings.Split(r.Header.Get("If-None-Match"), ", "), w.Header().Get("ETag")) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	resp, err := v.bucket(r.Context(), prefix, bits)
+	if err != nil {
+		w.Header().Del("ETag")
+		s.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(resp)
+}
+
+// bucketCaching lets a cache serve many wallets from one bucket, and none of them a head older than half a minute.
+const bucketCaching = "public, max-age=30"
 
 // serveCheckpoint serves the newest checkpoint with all lines so far (C2SP tlog-tiles, "Checkpoints").
 func (s *Server) serveCheckpoint(w http.ResponseWriter, r *http.Request) {

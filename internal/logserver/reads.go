@@ -3,6 +3,7 @@ package logserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
@@ -83,6 +84,22 @@ func (s *Server) processLookup(ctx context.Context, slots []registry.Key) (*regi
 		return nil, err
 	}
 	return resp, s.cfg.Store.View(ctx, func(tx store.Tx) error { return addRecords(tx, resp.Results) })
+}
+
+// bucket returns a whole bucket of the epoch's map.
+func (v *view) bucket(ctx context.Context, prefix registry.Key, bits int) (*registry.BucketResponse, error) {
+	if want := registry.BucketBits(uint64(v.snap.Len())); v.snap.Len()>>bits > registry.MaxBucketMembers {
+		return nil, fmt.Errorf("%w: the bucket is too large to be served, name %d bits", errRequest, want)
+	}
+	head, err := v.headProof(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b, err := v.snap.Bucket(ctx, prefix, bits)
+	if err != nil {
+		return nil, err
+	}
+	return &registry.BucketResponse{Head: head, Bucket: b.Marshal()}, nil
 }
 
 // addTimes adds the checkpoints that bound the time of each member.
