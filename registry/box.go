@@ -219,19 +219,19 @@ func isBase64URL(s string) bool {
 func CheckBoxes(a, b []byte) error {
 	switch {
 	case !isSizeA(len(a)):
-		return fmt.Errorf("A of %d bytes: %w", len(a), ErrBoxLength)
+		return fmt.Errorf("box A of %d bytes: %w", len(a), ErrBoxLength)
 	case len(b) > MaxB:
-		return fmt.Errorf("B of %d bytes: %w", len(b), ErrBoxLength)
+		return fmt.Errorf("box B of %d bytes: %w", len(b), ErrBoxLength)
 	case len(b) == 0:
 		return nil
 	}
 	parts := bytes.Split(b, []byte("."))
 	if len(parts) != 5 {
-		return fmt.Errorf("B: %w", errNotJWE)
+		return fmt.Errorf("box B: %w", errNotJWE)
 	}
 	for i, p := range parts {
 		if empty := i == 1; len(p) == 0 != empty || !empty && !isBase64URL(string(p)) { // ECDH-ES has no encrypted key
-			return fmt.Errorf("B: %w", errNotJWE)
+			return fmt.Errorf("box B: %w", errNotJWE)
 		}
 	}
 	return nil

@@ -209,7 +209,7 @@ func (r *policyReader) member(name string) bool {
 
 func (r *policyReader) groupLine(args []string) error {
 	if len(args) < 3 {
-		return errors.New("write: group <name> <number>|any|all <witness>...")
+		return errors.New("write: group <name>, then a number, any or all, then the witnesses")
 	}
 	name, number, members := args[0], args[1], args[2:]
 	if r.group.name != "" {

@@ -46,7 +46,7 @@ var (
 	ErrTilde                  = errors.New("SD-JWT does not end with a tilde or a key binding JWT")
 	ErrDisclosure             = errors.New("disclosure malformed")
 	ErrElementCount           = errors.New("disclosure has the wrong number of elements for its place")
-	ErrReservedName           = errors.New("a claim must not have the name _sd, _sd_alg or ...")
+	ErrReservedName           = errors.New("a claim must not be named _sd, ... or _sd_alg")
 	ErrNameTaken              = errors.New("a disclosed claim is already present at its level")
 	ErrDigestForm             = errors.New("digests are not in the form of the standard")
 	ErrDigestTwice            = errors.New("a digest occurs twice")
