@@ -62,11 +62,22 @@ func OpenBadger(dir string, encryptionKey []byte, log *slog.Logger) (Store, erro
 	default:
 		return nil, fmt.Errorf("opening the store in %s: an encryption key has 16, 24 or 32 bytes: give the key with which the folder was made", dir)
 	}
-	db, err := badger.Open(opts)
+	db, err := openAgain(opts)
 	if err != nil {
 		return nil, fmt.Errorf("opening the store in %s: %w", dir, hint(err))
 	}
 	return &badgerStore{db: db}, nil
+}
+
+// openAgain opens a database in which a process may have died between making a file and giving it a size. Badger fails over such a file
+// once: it has a size then, and is an empty one of its kind. There is at most one in the value log and one beside the tables.
+func openAgain(opts badger.Options) (db *badger.DB, err error) {
+	for range 3 {
+		if db, err = badger.Open(opts); err == nil || !strings.Contains(err.Error(), "Create a new file") {
+			break
+		}
+	}
+	return db, err
 }
 
 // hint adds what to do about the two mistakes that people make.
