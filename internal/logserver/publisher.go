@@ -191,12 +191,15 @@ func (s *Server) witnessed(ctx context.Context, e *epoch) (_ []byte, later answe
 	}
 	later = s.askAll(ctx, s.witnesses, e.size, signed, s.cfg.WitnessTimeout)
 	var grace <-chan time.Time
-	quorum := false
+	quorum, ahead := false, 0
 	for later.left > 0 && !(quorum && !anyOf(missing)) {
 		select {
 		case a := <-later.c:
 			later.left--
 			delete(missing, a.from)
+			if errors.Is(a.err, errAhead) {
+				ahead++
+			}
 			if signed, err = s.absorb(signed, a, "witness"); err != nil {
 				return nil, answers{}, err
 			}
@@ -207,6 +210,9 @@ func (s *Server) witnessed(ctx context.Context, e *epoch) (_ []byte, later answe
 			quorum = true
 			grace = time.After(s.cfg.WitnessGrace)
 		}
+	}
+	if !quorum && ahead > len(s.cfg.Policy.Members)-s.cfg.Policy.Quorum {
+		return nil, answers{}, errBehind
 	}
 	if !quorum {
 		return nil, answers{}, ErrNotPublished

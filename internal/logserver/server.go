@@ -240,6 +240,9 @@ func (s *Server) restore(ctx context.Context) error {
 	if published > size {
 		return fmt.Errorf("the log holds %d entries, but a checkpoint over %d was published: restore the newest copy of the log folder", size, published)
 	}
+	if err := s.refuseBehind(ctx, published, size); err != nil {
+		return err
+	}
 	if err := s.rebuild(ctx, size); err != nil {
 		return err
 	}
