@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 
 	"akashi/internal/keys"
@@ -16,7 +17,7 @@ var (
 	ErrIdentifierExpected  = refuse(CodeInvalidCredentialRequest, "the token response gave credential_identifiers: credential_identifier must be used")
 	ErrIdentifierUnasked   = refuse(CodeInvalidCredentialRequest, "the token response gave no credential_identifiers: credential_configuration_id must be used")
 	ErrProofsMalformed     = refuse(CodeInvalidProof, "proofs must have exactly one proof type with a non-empty array")
-	ErrDeferredRequest     = refuse(CodeInvalidTransactionID, "transaction_id is missing")
+	ErrDeferredRequest     = refuse(CodeInvalidCredentialRequest, "transaction_id is missing")
 	ErrNotificationRequest = refuse(CodeInvalidNotificationRequest, "the notification must have notification_id and a known event")
 )
 
@@ -31,7 +32,6 @@ type CredentialRequest struct {
 // ParseCredentialRequest reads a credential request. Unknown members are ignored.
 func ParseCredentialRequest(body []byte) (*CredentialRequest, error) {
 	var raw struct {
-		CredentialRequest
 		Identifier      *string         `json:"credential_identifier"`
 		ConfigurationID *string         `json:"credential_configuration_id"`
 		Proofs          json.RawMessage `json:"proofs"`
@@ -153,36 +153,24 @@ func (r *CredentialResponse) Status() int {
 
 // ParseCredentialResponse reads the answer to a credential request for that many keys, 0 for a credential without key.
 func ParseCredentialResponse(status int, body []byte, keyCount int) (*CredentialResponse, error) {
-	var r CredentialResponse
-	var interval struct {
-		Interval json.Number `json:"interval"`
-	}
-	if err := decodeObject(body, &interval); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCredentialResponse, err)
-	}
-	if err := decodeResponse(body, &r); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCredentialResponse, err)
-	}
-	if seconds, err := interval.Interval.Float64(); err == nil { // a number, not necessarily a whole one
-		const day = 24 * 60 * 60
-		r.Interval = int(min(max(seconds, 0), 365*day))
-	}
-	return &r, r.check(status, keyCount)
-}
-
-// decodeResponse decodes all but interval.
-func decodeResponse(body []byte, r *CredentialResponse) error {
 	var raw struct {
 		Credentials    []IssuedCredential `json:"credentials"`
 		NotificationID string             `json:"notification_id"`
 		TransactionID  string             `json:"transaction_id"`
+		Interval       json.Number        `json:"interval"` // a number, not necessarily a whole one
 	}
-	if err := keys.DecodeJSON(body, &raw); err != nil {
-		return err
+	if err := decodeObject(body, &raw); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCredentialResponse, err)
 	}
-	r.Credentials, r.NotificationID, r.TransactionID = raw.Credentials, raw.NotificationID, raw.TransactionID
-	return nil
+	r := &CredentialResponse{Credentials: raw.Credentials, NotificationID: raw.NotificationID, TransactionID: raw.TransactionID}
+	if seconds, err := raw.Interval.Float64(); err == nil {
+		r.Interval = int(math.Ceil(min(max(seconds, 0), maxInterval)))
+	}
+	return r, r.check(status, keyCount)
 }
+
+// maxInterval bounds how long an issuer can make a wallet wait: a year.
+const maxInterval = 365 * 24 * 60 * 60
 
 func (r *CredentialResponse) check(status, keyCount int) error {
 	switch {

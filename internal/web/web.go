@@ -1,0 +1,67 @@
+// Package web is the HTTP plumbing that the services share: reading request bodies strictly, writing errors of OAuth (RFC 6749, RFC 6750, RFC
+// 9449) and problems (RFC 9457), limits of size and rate, header fields for safety, and [Fetcher], the one client that
+// follows URLs which others wrote.
+//
+// It knows no protocol: what a refused request is answered with is said by the error, see [WriteOAuthError].
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// WriteJSON answers with a JSON document that must not be cached, which is the rule for everything that holds a token, code or credential.
+func WriteJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil { // a value of our own that does not marshal is a mistake of ours
+		status, body = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
+	}
+	WriteBody(w, status, "application/json", body)
+}
+
+// WriteBody answers with a body that must not be cached.
+func WriteBody(w http.ResponseWriter, status int, mediaType string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a reader that went away needs no answer
+}
+
+// SecureHeaders sets the header fields that keep a browser from doing more with an answer than it should. Pages that need scripts or
+// styles replace Content-Security-Policy.
+func SecureHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+		if r.TLS != nil {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// CORS lets pages of any origin call the endpoints behind it: wallets run in browsers, and nothing here goes by cookies. It answers preflights.
+func CORS(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Access-Control-Expose-Headers", "DPoP-Nonce, OAuth-Client-Attestation-Challenge, WWW-Authenticate, Retry-After, Location")
+		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+			h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
+			h.Set("Access-Control-Allow-Headers", "Accept, Accept-Language, Authorization, Content-Type, DPoP, OAuth-Client-Attestation, OAuth-Client-Attestation-PoP")
+			h.Set("Access-Control-Max-Age", "3600")
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// LimitBody bounds every request body; reading past it gives [ErrTooLarge] from the readers of this package.
+func LimitBody(maxBytes int64, next http.Handler) http.Handler {
+	return http.MaxBytesHandler(next, maxBytes)
+}
