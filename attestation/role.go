@@ -15,15 +15,19 @@ const (
 	Bank                  Role = "bank"
 	Authority             Role = "authority"
 	Worker                Role = "worker"
+
+	// Relay attests nothing: a watch or an NGO that hands sealed statements of workers on to the registry, so that it does not learn
+	// from whom they come.
+	Relay Role = "relay"
 )
 
 // ParseRole returns the role named s.
 func ParseRole(s string) (Role, error) {
 	switch r := Role(s); r {
-	case AcceptingOrganization, SupportOrganization, Bank, Authority, Worker:
+	case AcceptingOrganization, SupportOrganization, Bank, Authority, Worker, Relay:
 		return r, nil
 	}
-	return "", fmt.Errorf("unknown role %q: one of accepting-organization, support-organization, bank, authority, worker", s)
+	return "", fmt.Errorf("unknown role %q: one of accepting-organization, support-organization, bank, authority, worker, relay", s)
 }
 
 // Type names a credential type; its SD-JWT VC vct is given by [Type.VCT].

@@ -75,10 +75,15 @@ func (s *Server) checkSubmission(req *registry.SubmitRequest, list *trustlist.Li
 		return nil, err
 	}
 	sub, err := registry.CheckSubmission(req.Submission, key, registry.ExpectSubmission{
-		Issuer: entity.ID, Roles: entity.Roles, Origin: s.cfg.Origin, Now: s.cfg.Now(),
+		Issuer: entity.ID, Roles: writerRoles(entity), Origin: s.cfg.Origin, Now: s.cfg.Now(),
 	}, req.Records)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotAdmitted, err)
+	}
+	if sub.Writer == string(attestation.Worker) {
+		if err := checkStatementBoxes(req.Records); err != nil {
+			return nil, err
+		}
 	}
 	id := registry.HashOf([]byte(req.Submission))
 	paths := recordsPaths(sub.Refs)
@@ -90,7 +95,7 @@ func (s *Server) checkSubmission(req *registry.SubmitRequest, list *trustlist.Li
 		},
 		recheck: func(l *trustlist.List) error {
 			e, _, err := s.submitter(l, header.Kid)
-			if err == nil && e.ID != entity.ID {
+			if err == nil && (e.ID != entity.ID || !mayWriteAs(e, sub.Writer)) {
 				err = fmt.Errorf("%w: %w", ErrNotAdmitted, trustlist.ErrUnknownKey)
 			}
 			return err
@@ -100,6 +105,36 @@ func (s *Server) checkSubmission(req *registry.SubmitRequest, list *trustlist.Li
 		j.records = append(j.records, &sealedRecord{submission: id, position: i, count: len(req.Records), path: paths[i], a: r.A, b: r.B})
 	}
 	return j, nil
+}
+
+// writerRoles returns the roles under whose names an entity may write. Relays (a watch, an NGO) and support organizations hand on
+// statements of workers, sealed, which they need not be able to open, and the registry does not learn from whom. It does nobody good to
+// make such records up: a statement takes its slot from its own text and counts only under the signature of the worker who shows it.
+func writerRoles(e *trustlist.Entity) []attestation.Role {
+	var roles []attestation.Role
+	relays := false
+	for _, r := range e.Roles {
+		relays = relays || r == attestation.Relay || r == attestation.SupportOrganization
+		if r != attestation.Relay {
+			roles = append(roles, r)
+		}
+	}
+	if relays {
+		roles = append(roles, attestation.Worker)
+	}
+	return roles
+}
+
+func mayWriteAs(e *trustlist.Entity, writer string) bool {
+	return slices.ContainsFunc(writerRoles(e), func(r attestation.Role) bool { return registry.WriterFor(r, e.ID) == writer })
+}
+
+// checkStatementBoxes refuses worker's statements with a box B: there is nobody to deliver to.
+func checkStatementBoxes(records []registry.Record) error {
+	if slices.ContainsFunc(records, func(r registry.Record) bool { return len(r.B) > 0 }) {
+		return fmt.Errorf("%w: a worker's statement has no box B", errRequest)
+	}
+	return nil
 }
 
 // submitter returns the entity whose submission key has that thumbprint, if it may write now.
@@ -126,6 +161,9 @@ func (s *Server) submitter(list *trustlist.List, kid string) (*trustlist.Entity,
 func (s *Server) checkStatement(req *registry.SubmitRequest, list *trustlist.List) (*job, error) {
 	if len(req.Records) != 1 {
 		return nil, fmt.Errorf("%w: a worker's statement is submitted alone", errRequest)
+	}
+	if err := checkStatementBoxes(req.Records); err != nil {
+		return nil, err
 	}
 	u, err := sdjwt.Parse(req.Submission)
 	if err != nil {
