@@ -3,12 +3,14 @@ package keys
 import (
 	"crypto/ecdsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/go-jose/go-jose/v4"
@@ -30,7 +32,7 @@ const signatureSize = 64 // ES256: r || s (RFC 7518, Section 3.4); EdDSA: R || S
 type Header map[string]any
 
 // UnverifiedHeader is a protected header as the token states it. Inside a [Token] the signature over it was verified; that says nothing
-// about the certificates or the key it names.
+// about the certificates or the key it names. Tokens with the same header share its slices: they must not be changed.
 type UnverifiedHeader struct {
 	Alg string
 	Typ string
@@ -38,6 +40,16 @@ type UnverifiedHeader struct {
 	X5C []string        // standard base64 of DER, the leaf first (RFC 7515, Section 4.1.6)
 	JWK json.RawMessage // the embedded key, never used to verify
 	Raw json.RawMessage // the header as it was sent
+
+	chain func() ([]*x509.Certificate, error) // of X5C, once; nil where the header was not read from a token
+}
+
+// Chain is [ParseChain] of X5C. Tokens with the same header share the certificates.
+func (h UnverifiedHeader) Chain() ([]*x509.Certificate, error) {
+	if h.chain == nil {
+		return ParseChain(h.X5C)
+	}
+	return h.chain()
 }
 
 // Token is a compact JWS whose signature was verified.
@@ -102,7 +114,7 @@ func Verify(compact string, key Public, algs ...Alg) (*Token, error) {
 // UnverifiedToken is a compact JWS that was read and not verified.
 type UnverifiedToken struct {
 	parts   parts
-	header  UnverifiedHeader
+	known   *knownHeader
 	payload []byte
 }
 
@@ -113,7 +125,7 @@ func ParseToken(compact string) (*UnverifiedToken, error) {
 		return nil, err
 	}
 	u := &UnverifiedToken{parts: parts}
-	if u.header, err = parts.parseHeader(); err != nil {
+	if u.known, err = parts.readHeader(); err != nil {
 		return nil, err
 	}
 	if u.payload, err = parts.decodePayload(); err != nil {
@@ -123,7 +135,7 @@ func ParseToken(compact string) (*UnverifiedToken, error) {
 }
 
 // Header is the protected header as the token states it.
-func (u *UnverifiedToken) Header() UnverifiedHeader { return u.header }
+func (u *UnverifiedToken) Header() UnverifiedHeader { return u.known.header }
 
 // UnverifiedPayload is the payload as the token states it.
 func (u *UnverifiedToken) UnverifiedPayload() []byte { return u.payload }
@@ -133,58 +145,64 @@ func (u *UnverifiedToken) ID() string { return u.parts.id() }
 
 // Verify is [Verify] for a token already read.
 func (u *UnverifiedToken) Verify(key Public, algs ...Alg) (*Token, error) {
-	if err := checkAlg(u.header.Alg, key, algs); err != nil {
+	if err := checkAlg(u.Header().Alg, key, algs); err != nil {
 		return nil, err
 	}
 	signature, err := decodeStrict(u.parts.signature)
 	if err != nil || len(signature) != signatureSize {
 		return nil, fmt.Errorf("%w: it must be the base64url of %d octets", ErrSignature, signatureSize)
 	}
-	parsed, err := u.parts.parseJose(key.alg)
+	known, err := u.known.jose()
 	if err != nil {
 		return nil, fmt.Errorf("%w: the header has a member of the wrong form", ErrMalformed)
 	}
-	parsed.Signatures[0].Signature = signature
-	if err := parsed.DetachedVerify(u.payload, key.key); err != nil {
+	signed := *known // shared with other tokens
+	signed.Signatures = slices.Clone(known.Signatures)
+	signed.Signatures[0].Signature = signature
+	if err := signed.DetachedVerify(u.payload, key.key); err != nil {
 		return nil, ErrSignature
 	}
-	return &Token{Header: u.header, Payload: u.payload}, nil
+	return &Token{Header: u.Header(), Payload: u.payload}, nil
 }
 
-// joseHeader is what go-jose made of a protected header: a signature object without a signature of its own.
-type joseHeader struct {
-	header string
-	alg    Alg
-	parsed *jose.JSONWebSignature
+// knownHeader is a protected header that was read.
+type knownHeader struct {
+	text   string
+	header UnverifiedHeader
+	jose   func() (*jose.JSONWebSignature, error) // what go-jose makes of it: a signature object without a signature of its own
 }
 
-// joseHeaders remembers the last header met in each place. An issuer's tokens all have the same header, and go-jose takes a third of the time
-// of a verification to parse it and its certificates. Whoever fills the places with other headers costs others that time and nothing else.
+// knownHeaders remembers the last header met in each place. An issuer's tokens all have the same header, and reading it, with its
+// certificates, takes a third of the time of a verification. Whoever fills the places with other headers costs others that time and
+// nothing else.
 var (
-	joseHeaders [64]atomic.Pointer[joseHeader]
-	joseSeed    = maphash.MakeSeed()
+	knownHeaders [64]atomic.Pointer[knownHeader]
+	headerSeed   = maphash.MakeSeed()
 )
 
-const maxJoseHeader = 8 << 10 // longer ones are not remembered
+const maxKnownHeader = 8 << 10 // longer ones are not remembered
 
-// parseJose returns a copy whose signature the caller may set.
-func (p parts) parseJose(alg Alg) (jose.JSONWebSignature, error) {
-	place := &joseHeaders[maphash.String(joseSeed, p.header)%uint64(len(joseHeaders))]
-	h := place.Load()
-	if h == nil || h.header != p.header || h.alg != alg {
-		// A payload of no octets stands in: the payload is given to DetachedVerify.
-		parsed, err := jose.ParseSignedCompact(p.header+"..", []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
-		if err != nil {
-			return jose.JSONWebSignature{}, err
-		}
-		h = &joseHeader{strings.Clone(p.header), alg, parsed}
-		if len(p.header) <= maxJoseHeader {
-			place.Store(h)
-		}
+func (p parts) readHeader() (*knownHeader, error) {
+	place := &knownHeaders[maphash.String(headerSeed, p.header)%uint64(len(knownHeaders))]
+	if h := place.Load(); h != nil && h.text == p.header {
+		return h, nil
 	}
-	out := *h.parsed
-	out.Signatures = slices.Clone(out.Signatures)
-	return out, nil
+	header, err := p.parseHeader()
+	if err != nil {
+		return nil, err
+	}
+	header.chain = sync.OnceValues(func() ([]*x509.Certificate, error) { return ParseChain(header.X5C) })
+	h := &knownHeader{text: strings.Clone(p.header), header: header}
+	h.jose = sync.OnceValues(h.parseJose)
+	if len(p.header) <= maxKnownHeader {
+		place.Store(h)
+	}
+	return h, nil
+}
+
+// parseJose has an empty payload stand in: the payload is given to DetachedVerify.
+func (h *knownHeader) parseJose() (*jose.JSONWebSignature, error) {
+	return jose.ParseSignedCompact(h.text+"..", []jose.SignatureAlgorithm{jose.SignatureAlgorithm(h.header.Alg)})
 }
 
 func checkAlg(alg string, key Public, algs []Alg) error {
@@ -203,7 +221,11 @@ func PeekHeader(compact string) (UnverifiedHeader, error) {
 	if err != nil {
 		return UnverifiedHeader{}, err
 	}
-	return parts.parseHeader()
+	known, err := parts.readHeader()
+	if err != nil {
+		return UnverifiedHeader{}, err
+	}
+	return known.header, nil
 }
 
 // UnverifiedPayload returns the payload of a compact JWS without verifying anything.
@@ -226,7 +248,10 @@ func ID(compact string) (string, error) {
 }
 
 // parts are the three strings of a compact JWS.
-type parts struct{ header, payload, signature string }
+type parts struct {
+	input                      string // header || '.' || payload: what is signed (RFC 7515, Section 5.2)
+	header, payload, signature string
+}
 
 func split(compact string) (parts, error) {
 	if len(compact) > 2*maxJSON {
@@ -237,11 +262,11 @@ func split(compact string) (parts, error) {
 	if !ok1 || !ok2 || header == "" || strings.Contains(signature, ".") {
 		return parts{}, fmt.Errorf("%w: a compact token has three parts", ErrMalformed)
 	}
-	return parts{header, payload, signature}, nil
+	return parts{compact[:len(compact)-len(signature)-1], header, payload, signature}, nil
 }
 
 func (p parts) id() string {
-	sum := sha256.Sum256([]byte(p.header + "." + p.payload))
+	sum := sha256.Sum256([]byte(p.input))
 	return b64.EncodeToString(sum[:])
 }
 
