@@ -36,7 +36,7 @@ func (l *List) entityForChain(h keys.UnverifiedHeader, at time.Time) (*Entity, k
 	refuse := func(why string) (*Entity, keys.Public, error) {
 		return nil, keys.Public{}, fmt.Errorf("%w: x5c: %s", ErrUnknownKey, why)
 	}
-	chain, err := parseChain(h.X5C)
+	chain, err := h.Chain()
 	if err != nil {
 		return refuse(err.Error())
 	}
