@@ -13,7 +13,8 @@ import (
 	"akashi/registry"
 )
 
-// archive keeps every published checkpoint and finds those that bound the time of an entry.
+// archive keeps published checkpoints and finds those that bound the time of an entry: all of the last 30 days, and of those before what
+// the full hours need (thin.go).
 type archive struct {
 	store               store.Store
 	witnesses, auditors *registry.Policy
@@ -23,6 +24,9 @@ type archive struct {
 	last  frontier     // by not_larger_at: for "which checkpoint below i was the log's latest?"
 
 	publishedSize, auditedSize uint64
+
+	meanwhile []timed  // archived while the frontiers are worked out anew, nil at other times
+	doomed    []uint64 // no longer in the answers, to be deleted
 }
 
 // point is a checkpoint and one of its times.
@@ -78,12 +82,8 @@ func (f *frontier) without(size uint64) int {
 func loadArchive(ctx context.Context, st store.Store, witnesses, auditors *registry.Policy) (*archive, error) {
 	a := &archive{store: st, witnesses: witnesses, auditors: auditors}
 	err := st.View(ctx, func(tx store.Tx) error {
-		return tx.Scan([]byte(keyTime), func(key, value []byte) error {
-			if len(key) != len(keyTime)+8 || len(value) != 17 {
-				return errors.New("a stored checkpoint time is damaged")
-			}
-			a.index(binary.BigEndian.Uint64(key[len(keyTime):]),
-				int64(binary.BigEndian.Uint64(value)), int64(binary.BigEndian.Uint64(value[8:])), value[16] == 1)
+		return scanTimes(tx, func(p timed, audited bool) error {
+			a.index(p.size, p.existedBy, p.notLargerAt, audited)
 			return nil
 		})
 	})
@@ -97,6 +97,9 @@ func loadArchive(ctx context.Context, st store.Store, witnesses, auditors *regis
 func (a *archive) index(size uint64, existedBy, notLargerAt int64, audited bool) {
 	a.first.addFirst(point{size, existedBy})
 	a.last.addLast(point{size, notLargerAt})
+	if a.meanwhile != nil {
+		a.meanwhile = append(a.meanwhile, timed{size, existedBy, notLargerAt})
+	}
 	a.publishedSize = max(a.publishedSize, size)
 	if audited {
 		a.auditedSize = max(a.auditedSize, size)

@@ -122,6 +122,7 @@ func (s *Server) publishNext(ctx context.Context) {
 	s.reached(stepAnswered)
 	signal(s.auditWake)
 	s.done.Go(func() { s.mergeLate(ctx, e.size, late) })
+	s.done.Go(func() { s.thinSometimes(ctx) })
 }
 
 // show makes a published epoch the one that readers see. Its snapshot goes to s.published.

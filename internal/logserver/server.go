@@ -129,6 +129,9 @@ type Server struct {
 
 	auditWake chan struct{}
 
+	thinning sync.Mutex // held while the archive is thinned; guards what follows
+	thinned  time.Time  // when that was done last, by the machine's clock
+
 	saving     sync.Mutex    // held while the map is written to its file
 	saved      atomic.Uint64 // size of the epoch that the file has
 	savedEpoch atomic.Uint64 // its number
