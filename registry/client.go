@@ -67,7 +67,11 @@ type Client struct {
 // Submit sends records. On a conflict it returns the response and [ErrConflict]; records without one are logged all the same.
 func (c *Client) Submit(ctx context.Context, r SubmitRequest) (*SubmitResponse, error) {
 	out := new(SubmitResponse)
-	err := c.post(ctx, "/v1/entries", r, out, maxAnswer)
+	body, err := r.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("encoding the submission: %w", err)
+	}
+	err = c.do(ctx, request{http.MethodPost, "/v1/entries", TypeOctetsSubmission, body}, out, maxAnswer)
 	if err != nil && !errors.Is(err, ErrConflict) {
 		return nil, err
 	}
@@ -94,11 +98,24 @@ func (c *Client) Lookup(ctx context.Context, slots []Key) (*LookupResponse, erro
 	return out, nil
 }
 
-// Records asks for sealed records without proofs, at most [MaxLookupKeys].
-func (c *Client) Records(ctx context.Context, slots []Key) ([]StoredRecord, error) {
-	var out RecordsResponse
-	err := c.post(ctx, "/v1/records", LookupRequest{slots}, &out, maxLookupAnswer)
-	return out.Records, err
+// Records asks for sealed records without proofs, at most [MaxLookupKeys], and calls fn with each as it comes, as [ReadRecords] does.
+// A key that the registry does not know is left out. An error of fn is passed on.
+func (c *Client) Records(ctx context.Context, slots []Key, fn func(StoredRecord) error) error {
+	body, err := json.Marshal(LookupRequest{slots})
+	if err != nil {
+		return fmt.Errorf("encoding the request for records: %w", err)
+	}
+	answer, err := c.open(ctx, request{http.MethodPost, "/v1/records", typeJSON, body})
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	if err := ReadRecords(answer, fn); errors.Is(err, ErrOctets) {
+		return fmt.Errorf("%w: %w", ErrAnswer, err)
+	} else if err != nil {
+		return fmt.Errorf("reading records: %w", err)
+	}
+	return nil
 }
 
 // LatestHead asks for the newest head that the auditors' quorum vouches for.
@@ -123,7 +140,7 @@ func (c *Client) TrustList(ctx context.Context, n uint64) (*TrustListProof, erro
 // TrustLists asks for all versions of the trust list.
 func (c *Client) TrustLists(ctx context.Context) (*TrustListsResponse, error) {
 	out := new(TrustListsResponse)
-	return out, c.do(ctx, http.MethodGet, "/v1/trust-lists", nil, out, maxListsAnswer)
+	return out, c.do(ctx, request{method: http.MethodGet, path: "/v1/trust-lists"}, out, maxListsAnswer)
 }
 
 // FirstAfter asks for the archived checkpoint of size > i with the smallest [Checkpoint.ExistedBy], "" when there is none yet.
@@ -140,24 +157,32 @@ func (c *Client) LastBefore(ctx context.Context, i uint64) (string, error) {
 
 // Checkpoint asks for the newest published checkpoint, a note (C2SP tlog-tiles).
 func (c *Client) Checkpoint(ctx context.Context) ([]byte, error) {
-	return c.send(ctx, http.MethodGet, "/checkpoint", nil, maxNoteSize)
+	return c.send(ctx, request{method: http.MethodGet, path: "/checkpoint"}, maxNoteSize)
 }
 
 func get[T any](ctx context.Context, c *Client, path string, out *T) (*T, error) {
-	return out, c.do(ctx, http.MethodGet, path, nil, out, maxAnswer)
+	return out, c.do(ctx, request{method: http.MethodGet, path: path}, out, maxAnswer)
 }
+
+// request is one request; without a body it has no media type.
+type request struct {
+	method, path, mediaType string
+	body                    []byte
+}
+
+const typeJSON = "application/json"
 
 func (c *Client) post(ctx context.Context, path string, in, out any, limit int64) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return fmt.Errorf("encoding the request for %s: %w", path, err)
 	}
-	return c.do(ctx, http.MethodPost, path, body, out, limit)
+	return c.do(ctx, request{http.MethodPost, path, typeJSON, body}, out, limit)
 }
 
 // do sends a request and decodes a 200, or a 409 that is no problem, into out; the latter with [ErrConflict].
-func (c *Client) do(ctx context.Context, method, path string, body []byte, out any, limit int64) error {
-	answer, err := c.send(ctx, method, path, body, limit)
+func (c *Client) do(ctx context.Context, r request, out any, limit int64) error {
+	answer, err := c.send(ctx, r, limit)
 	if err != nil && !errors.Is(err, ErrConflict) {
 		return err
 	}
@@ -167,13 +192,25 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, out a
 	return err
 }
 
-func (c *Client) send(ctx context.Context, method, path string, body []byte, limit int64) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.BaseURL, "/")+path, bytes.NewReader(body))
+// send returns the whole answer; with [ErrConflict] that of a 409 that is no problem.
+func (c *Client) send(ctx context.Context, r request, limit int64) ([]byte, error) {
+	answer, err := c.open(ctx, r)
+	if err != nil && !errors.Is(err, ErrConflict) {
+		return nil, err
+	}
+	defer answer.Close()
+	b, readErr := readBounded(answer, limit)
+	return b, errors.Join(readErr, err)
+}
+
+// open sends a request and returns the body of the answer, to be closed by the caller; with [ErrConflict] that of a 409 that is no problem.
+func (c *Client) open(ctx context.Context, r request) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, r.method, strings.TrimSuffix(c.BaseURL, "/")+r.path, bytes.NewReader(r.body))
 	if err != nil {
 		return nil, fmt.Errorf("the registry's address is not a URL: %w", err)
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	if r.mediaType != "" {
+		req.Header.Set("Content-Type", r.mediaType)
 	}
 	client := c.HTTP
 	if client == nil {
@@ -183,15 +220,14 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte, lim
 	if err != nil {
 		return nil, fmt.Errorf("reaching the registry: %w", err)
 	}
-	defer resp.Body.Close()
 	isProblem := strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json")
 	switch {
 	case resp.StatusCode == http.StatusOK:
-		return readBounded(resp.Body, limit)
+		return resp.Body, nil
 	case resp.StatusCode == http.StatusConflict && !isProblem:
-		answer, err := readBounded(resp.Body, limit)
-		return answer, errors.Join(err, ErrConflict)
+		return resp.Body, ErrConflict
 	}
+	defer resp.Body.Close()
 	return nil, refusal(resp, isProblem)
 }
 

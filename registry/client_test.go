@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,13 +21,14 @@ type fakeRegistry struct {
 	header      http.Header
 	body        string
 
-	request string // method and URI
-	sent    string
+	request  string // method and URI
+	sent     string
+	sentType string
 }
 
 func (f *fakeRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b, _ := io.ReadAll(r.Body)
-	f.request, f.sent = r.Method+" "+r.URL.RequestURI(), string(b)
+	f.request, f.sent, f.sentType = r.Method+" "+r.URL.RequestURI(), string(b), r.Header.Get("Content-Type")
 	for k, v := range f.header {
 		w.Header()[k] = v
 	}
@@ -67,10 +69,6 @@ func TestClientAsks(t *testing.T) {
 		do            func() (any, error)
 	}{
 		{"lookup", "POST /v1/lookup", &lookup, func() (any, error) { return c.Lookup(ctx, []Key{k}) }},
-		{"records", "POST /v1/records", RecordsResponse{[]StoredRecord{{Key: k, Index: 3, A: Bytes("a")}}}, func() (any, error) {
-			r, err := c.Records(ctx, []Key{k})
-			return RecordsResponse{r}, err
-		}},
 		{"head", "GET /v1/heads/latest", &lookup.Head, func() (any, error) { return c.LatestHead(ctx) }},
 		{"head at", "GET /v1/heads/6", &lookup.Head, func() (any, error) { return c.HeadAt(ctx, 6) }},
 		{"trust list", "GET /v1/trust-list/latest", &TrustListProof{JWT: "j", Index: 1, Inclusion: []Hash{}, Checkpoint: "n"}, func() (any, error) { return c.TrustList(ctx, 0) }},
@@ -97,9 +95,6 @@ func TestClientAsks(t *testing.T) {
 			t.Errorf("%s: asked %s", call.name, f.request)
 		}
 	}
-	if _, err := c.Records(ctx, []Key{k}); err != nil || f.sent != `{"keys":["`+k.String()+`"]}` {
-		t.Errorf("keys are sent as %s", f.sent)
-	}
 	f.body = "a note\n"
 	if b, err := c.Checkpoint(ctx); err != nil || string(b) != f.body || f.request != "GET /checkpoint" {
 		t.Errorf("checkpoint: got %q, %v", b, err)
@@ -108,6 +103,50 @@ func TestClientAsks(t *testing.T) {
 		t.Error("A and the hash of B do not match the value")
 	} else if m.A = nil; m.MatchesValue() {
 		t.Error("a missing A matches")
+	}
+}
+
+func TestClientOctets(t *testing.T) {
+	f, c := newFake(t)
+	ctx := context.Background()
+	k := Key(HashOf([]byte("k")))
+	want := []StoredRecord{{Key: k, Index: 3, A: Bytes("a"), B: Bytes("b")}, {Key: Key{1}}}
+	f.body = string(octetsOf(t, want))
+	var got []StoredRecord
+	collect := func(r StoredRecord) error {
+		r.A, r.B = bytes.Clone(r.A), bytes.Clone(r.B)
+		got = append(got, r)
+		return nil
+	}
+	if err := c.Records(ctx, []Key{k}, collect); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if f.request != "POST /v1/records" || f.sent != `{"keys":["`+k.String()+`"]}` {
+		t.Errorf("asked %s with %s", f.request, f.sent)
+	}
+	own := errors.New("own")
+	if err := c.Records(ctx, []Key{k}, func(StoredRecord) error { return own }); !errors.Is(err, own) {
+		t.Errorf("got %v, want the function's error", err)
+	}
+	f.body += "x"
+	if err := c.Records(ctx, []Key{k}, collect); !errors.Is(err, ErrAnswer) || !errors.Is(err, ErrOctets) {
+		t.Errorf("got %v, want a refusal", err)
+	}
+	f.contentType, f.status, f.body = "application/problem+json", http.StatusNotFound, `{"title":"t"}`
+	if err := c.Records(ctx, []Key{k}, collect); !errors.As(err, new(*Problem)) {
+		t.Errorf("got %v, want a problem", err)
+	}
+
+	f.contentType, f.status, f.body = "application/json", http.StatusOK, toJSON(t, &SubmitResponse{Results: make([]SubmitResult, 1)})
+	req := SubmitRequest{Submission: "s", Records: []Record{{X: Hash(k), A: Bytes("a"), B: Bytes("b")}}}
+	if _, err := c.Submit(ctx, req); err != nil {
+		t.Fatal(err)
+	}
+	if sent, err := ReadSubmitRequest(strings.NewReader(f.sent)); err != nil || !reflect.DeepEqual(*sent, req) || f.sentType != TypeOctetsSubmission {
+		t.Errorf("sent %+v as %s, %v", sent, f.sentType, err)
+	}
+	if _, err := c.Submit(ctx, SubmitRequest{Records: make([]Record, MaxRecords+1)}); !errors.Is(err, ErrOctets) {
+		t.Errorf("too many records: got %v", err)
 	}
 }
 

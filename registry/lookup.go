@@ -60,19 +60,13 @@ type MemberProof struct {
 // MatchesValue reports whether A, with the hash of B, is what the log committed to. Whether B is what HB says is checked by whoever opens it.
 func (m *MemberProof) MatchesValue() bool { return ValueOfHashes(HashOf(m.A), m.HB) == m.Value }
 
-// RecordsResponse answers POST /v1/records: records without proofs, for auditors who have the log. A key that the registry does not
-// know is left out.
-type RecordsResponse struct {
-	Records []StoredRecord `json:"records"`
-}
-
-// StoredRecord is one sealed record. A and B are nil when the registry does not have them.
+// StoredRecord is one sealed record in the answer of POST /v1/records, which has no proofs: it is for auditors, who have the log. A and B
+// are nil when the registry does not have them.
 type StoredRecord struct {
-	Key    Key    `json:"key"`
-	Index  uint64 `json:"index"`
-	A      Bytes  `json:"a,omitempty"`
-	B      Bytes  `json:"b,omitempty"`
-	Erased bool   `json:"erased,omitempty"`
+	Key    Key
+	Index  uint64
+	A, B   Bytes
+	Erased bool
 }
 
 // TrustListProof is one version of the trust list with the place of its list entry in the log, the answer of GET

@@ -63,11 +63,11 @@ func Refs(records []Record, writer string) []RecordRef {
 	return refs
 }
 
-// SubmitRequest is the body of POST /v1/entries. Submission is a submission JWT, or, for one record of a worker, the engagement as an
-// SD-JWT without disclosures and with a key binding whose nonce is [StatementNonce].
+// SubmitRequest is the body of POST /v1/entries, which travels as octets (octets.go). Submission is a submission JWT, or, for one record
+// of a worker, the engagement as an SD-JWT without disclosures and with a key binding whose nonce is [StatementNonce].
 type SubmitRequest struct {
-	Submission string   `json:"submission"`
-	Records    []Record `json:"records"`
+	Submission string
+	Records    []Record
 }
 
 // SubmitStatus says what became of a record.

@@ -98,13 +98,13 @@ func (l *fakeLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/v1/records":
 		var req registry.LookupRequest
 		_ = json.NewDecoder(r.Body).Decode(&req)
-		var resp registry.RecordsResponse
+		var records []registry.StoredRecord
 		for _, k := range req.Keys {
 			if rec, ok := l.records[k]; ok {
-				resp.Records = append(resp.Records, rec)
+				records = append(records, rec)
 			}
 		}
-		_ = json.NewEncoder(w).Encode(resp)
+		_ = registry.WriteRecords(w, records)
 	case scan(r.URL.Path, &n):
 		if l.lists[n] == "" {
 			w.WriteHeader(http.StatusNotFound)

@@ -268,23 +268,23 @@ const recordsPerRequest = 128
 // obtainRecords fetches the sealed records of members and checks them against the values in the log.
 func (a *Auditor) obtainRecords(ctx context.Context, members []member) error {
 	slots := make([]registry.Key, len(members))
+	values := make(map[registry.Key]registry.Value, len(members))
 	for i, m := range members {
-		slots[i] = m.K
+		slots[i], values[m.K] = m.K, m.V
 	}
-	records, err := a.remote.Records(ctx, slots)
+	err := a.remote.Records(ctx, slots, func(r registry.StoredRecord) error {
+		if want, asked := values[r.Key]; asked && r.A != nil && registry.ValueOf(r.A, r.B) == want {
+			a.pending.had[r.Key] = true
+		}
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("records: %w: %w", errUnavailable, err)
 	}
-	got := make(map[registry.Key]registry.StoredRecord, len(records))
-	for _, r := range records {
-		got[r.Key] = r
-	}
 	for _, m := range members {
-		r, ok := got[m.K]
-		if !ok || r.A == nil || registry.ValueOf(r.A, r.B) != m.V {
+		if !a.pending.had[m.K] {
 			return fmt.Errorf("record of entry %d: %w", m.index, errUnavailable)
 		}
-		a.pending.had[m.K] = true
 	}
 	return nil
 }

@@ -175,11 +175,11 @@ func (s *Server) serveSubmit(slots chan struct{}) http.HandlerFunc {
 }
 
 func (s *Server) readSubmission(r *http.Request) (*job, error) {
-	var req registry.SubmitRequest
-	if err := s.readJSON(r, &req); err != nil {
+	req, err := registry.ReadSubmitRequest(r.Body)
+	if err != nil {
 		return nil, asRequestError(err)
 	}
-	return s.admit(r.Context(), &req)
+	return s.admit(r.Context(), req)
 }
 
 // status is 409 when any record met another one in its slot.
@@ -241,7 +241,14 @@ func (s *Server) serveRecords(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	answerWith(s, w, r)(s.processRecords(r.Context(), slots))
+	records, err := s.processRecords(r.Context(), slots)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", registry.TypeOctetsRecords)
+	w.Header().Set("Cache-Control", "no-store")
+	_ = registry.WriteRecords(w, records) // what is cut short does not read
 }
 
 // answerWith returns a function that writes an answer or an error.

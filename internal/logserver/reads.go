@@ -163,25 +163,24 @@ func readSubmission(tx store.Tx, id registry.Hash, jwts map[registry.Hash]string
 }
 
 // processRecords answers auditors, who ask for records of the newest published checkpoint.
-func (s *Server) processRecords(ctx context.Context, slots []registry.Key) (*registry.RecordsResponse, error) {
+func (s *Server) processRecords(ctx context.Context, slots []registry.Key) (records []registry.StoredRecord, err error) {
 	v, err := s.view(ctx, func(e *epoch) bool { return s.isPublished(e) })
 	if err != nil {
 		return nil, err
 	}
 	defer v.snap.Release()
-	resp := &registry.RecordsResponse{Records: []registry.StoredRecord{}}
 	for _, k := range slots {
 		index, _, ok, err := v.snap.Get(ctx, k)
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			resp.Records = append(resp.Records, registry.StoredRecord{Key: k, Index: index})
+			records = append(records, registry.StoredRecord{Key: k, Index: index})
 		}
 	}
-	return resp, s.cfg.Store.View(ctx, func(tx store.Tx) error {
-		for i := range resp.Records {
-			stored := &resp.Records[i]
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		for i := range records {
+			stored := &records[i]
 			rec, err := readRecord(tx, stored.Key)
 			if err != nil {
 				return err
@@ -192,6 +191,7 @@ func (s *Server) processRecords(ctx context.Context, slots []registry.Key) (*reg
 		}
 		return nil
 	})
+	return records, err
 }
 
 // isPublished tells whether e is the newest published epoch. s.mu is held.

@@ -258,6 +258,9 @@ func (r *rig) submit(records ...registry.Record) *registry.SubmitResponse {
 }
 
 // post sends a body as it is and returns status and answer.
+// octetsOf returns a submission as it is sent.
+func octetsOf(req registry.SubmitRequest) []byte { return must(req.Marshal()) }
+
 func (r *rig) post(path string, body []byte) (*http.Response, string) {
 	r.t.Helper()
 	resp, err := http.Post(r.front.URL+path, "application/json", bytes.NewReader(body))

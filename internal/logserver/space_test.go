@@ -2,7 +2,6 @@ package logserver
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -104,7 +103,7 @@ func (r *rig) fullAndBack(t *testing.T, fill func(bool)) {
 	refused, _ := record("refused")
 	req := r.sign(refused)
 	for range 3 {
-		resp, body := r.post("/v1/entries", must(json.Marshal(req)))
+		resp, body := r.post("/v1/entries", octetsOf(req))
 		if resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "disk is full") || resp.Header.Get("Retry-After") == "" {
 			t.Fatalf("got %d %s, want 503 that says why and when", resp.StatusCode, body)
 		}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Works out the test vectors of the registry's formats, apart from the Go code.
 
-    python3 vectors.py        writes slots.json, boxes.json, entries.json, map.json, buckets.json and records.json beside itself
+    python3 vectors.py        writes slots.json, octets.json, boxes.json, entries.json, map.json, buckets.json and records.json beside itself
 
 It follows the text of the formats word by word and takes no shortcut. Everything is deterministic: a second run writes the same
 files. Needs Python 3.9 and the package "cryptography" (AES-GCM and P-256). 32-byte values are base64url, longer octets hex.
@@ -435,6 +435,45 @@ def records():
     write("records.json", {"numbered": "record n is K, V of the numbered keys in map.json", "sets": out})
 
 
+# Octets on the wire
+
+
+def octets_submission(jwt, records):
+    return bytes([1, 0x11]) + u16(len(records)) + u32(len(jwt)) + jwt + b"".join(
+        x + u32(len(a)) + u32(len(b)) + a + b for x, a, b in records)
+
+
+def octets_records(records):
+    return bytes([1, 0x12]) + u16(len(records)) + b"".join(
+        k + u64(i) + bytes([state]) + u32(len(a)) + u32(len(b)) + a + b for k, i, state, a, b in records)
+
+
+def octets():
+    k, x = H(b"vector key"), H(b"vector x")
+    a, b, jwt = b"box a", b"box b", b"header.payload.signature"
+    sub = octets_submission(jwt, [(x, a, b), (H(x), b"A", b"")])
+    rec = octets_records([(k, 7, 1, a, b), (H(k), 2**64 - 1, 1, b"A", b""), (H(H(k)), 0, 0, b"", b""), (x, 1, 2, b"", b"")])
+    one = lambda state, na, nb, boxes: octets_records([])[:2] + u16(1) + k + u64(7) + bytes([state]) + u32(na) + u32(nb) + boxes
+    put = lambda na, nb: bytes([1, 0x11]) + u16(1) + u32(0) + x + u32(na) + u32(nb)
+    write("octets.json", {
+        "submission": {"jwt": jwt.decode(), "records": [{"x": b64(x), "a": a.hex(), "b": b.hex()}, {"x": b64(H(x)), "a": b"A".hex(), "b": ""}],
+                       "bytes": sub.hex()},
+        "submission_refused": [{"why": why, "bytes": v.hex()} for why, v in (
+            ("nothing", b""), ("cut in the header", sub[:3]), ("cut in the JWT", sub[:12]), ("the last octet missing", sub[:-1]),
+            ("an octet more", sub + b"\0"), ("another version", b"\2" + sub[1:]), ("another kind", rec), ("1,001 records", bytes([1, 0x11]) + u16(1001) + u32(0)),
+            ("fewer records than it says", bytes([1, 0x11]) + u16(3) + sub[4:]), ("more records than it says", bytes([1, 0x11]) + u16(1) + sub[4:]),
+            ("a JWT of 4 GiB", bytes([1, 0x11]) + u16(0) + u32(2**32 - 1)), ("A of 4 GiB", put(2**32 - 1, 0)), ("B of 4 GiB", put(0, 2**32 - 1)))],
+        "records": {"records": [{"key": b64(k), "index": 7, "a": a.hex(), "b": b.hex()}, {"key": b64(H(k)), "index": 2**64 - 1, "a": b"A".hex(), "b": ""},
+                                {"key": b64(H(H(k))), "index": 0, "a": "", "b": ""}, {"key": b64(x), "index": 1, "a": "", "b": "", "erased": True}],
+                    "bytes": rec.hex()},
+        "records_refused": [{"why": why, "bytes": v.hex()} for why, v in (
+            ("nothing", b""), ("cut in the header", rec[:2]), ("the last octet missing", rec[:-1]), ("an octet more", rec + b"\0"),
+            ("another version", b"\0" + rec[1:]), ("another kind", sub), ("1,001 records", bytes([1, 0x12]) + u16(1001)),
+            ("held, and A is empty", one(1, 0, 5, b)), ("missing, with A", one(0, 5, 0, a)), ("missing, with B", one(0, 0, 5, b)),
+            ("erased, with A", one(2, 5, 0, a)), ("an unknown state", one(3, 0, 0, b"")), ("an unknown state, with A", one(3, 5, 0, a)), ("A of 4 GiB", one(1, 2**32 - 1, 0, b"")))],
+    })
+
+
 if __name__ == "__main__":
     slots()
     boxes()
@@ -442,3 +481,4 @@ if __name__ == "__main__":
     map_()
     buckets()
     records()
+    octets()
