@@ -24,27 +24,25 @@ type draft struct {
 	row       int
 	reference string
 	typ       attestation.Type
-	payload   map[string]any // claims; the members that signing adds come with [Issuer.complete]
+	payload   map[string]any // claims; the members that signing adds come with [Issuer.complete]; nil once stored
 	stream    attestation.Stream
 	period    attestation.Period
 	identity  string // what it speaks of, so that another one that differs is a correction; "" where each row is a fact of its own
 	enrolment *Enrolment
 
-	ladder  ladder
-	digest  registry.Hash
-	record  *record // once it has a rung, or from the import that issued it
-	earlier bool    // record is from an earlier import
-	sdJWT   string  // of an engagement, once issued
+	ladder   ladder
+	digest   registry.Hash
+	record   *record // once it has a rung, or from the import that issued it
+	earlier  bool    // record is from an earlier import
+	replaces string  // ID of the record that this one supersedes
+	sdJWT    string  // of an engagement, once issued
 }
 
 func (d *draft) isEngagement() bool { return d.typ == attestation.TypeEngagement }
 
 // result says where the draft stands.
 func (d *draft) result() RowResult {
-	r := RowResult{Row: d.row, Status: StatusReady, Reference: d.reference, Engagement: d.enrolment.Engagement, Stream: d.stream, Period: d.period, SDJWT: d.sdJWT}
-	if !d.earlier {
-		r.Supersedes, _ = d.payload["supersedes"].(string)
-	}
+	r := RowResult{Row: d.row, Status: StatusReady, Reference: d.reference, Engagement: d.enrolment.Engagement, Stream: d.stream, Period: d.period, Supersedes: d.replaces, SDJWT: d.sdJWT}
 	if d.record == nil {
 		return r
 	}
@@ -174,7 +172,7 @@ func (p *placer) isNew(tx store.Tx, d *draft, last *record) (bool, error) {
 		return p.refuse(d, "", d.identity, "this was attested before with other values",
 			"if the row corrects it, import again with --supersede; the earlier record stays visible as replaced")
 	case last != nil:
-		d.payload["supersedes"] = last.ID
+		d.payload["supersedes"], d.replaces = last.ID, last.ID
 	}
 	if !d.isEngagement() {
 		return true, nil

@@ -17,16 +17,51 @@ import (
 // chunkSize is the number of records signed and stored in one transaction.
 const chunkSize = 500
 
-// issue signs, seals and stores all new drafts, then sends what has no receipt. When the registry gives none the drafts stay stored, and
-// that is no error.
+// sealed is a chunk of drafts with their sealed octets.
+type sealed struct {
+	drafts []*draft
+	octets []*octets
+}
+
+// issue signs, stores and sends all new drafts, and whatever else has no receipt, each step while the one before goes on with the next
+// chunk. When the registry gives no receipt the drafts stay stored, and that is no error.
 func (i *Issuer) issue(ctx context.Context, o *org, drafts []*draft) error {
-	for chunk := range slices.Chunk(fresh(drafts), chunkSize) {
-		if err := i.make(ctx, o, chunk); err != nil {
-			return err
+	g, running := errgroup.WithContext(ctx)
+	made, stored := make(chan sealed, 1), make(chan struct{}, 1)
+	g.Go(func() error {
+		defer close(made)
+		for chunk := range slices.Chunk(fresh(drafts), chunkSize) {
+			s, err := i.sign(o, chunk)
+			if err != nil {
+				return err
+			}
+			select {
+			case made <- s:
+			case <-running.Done():
+				return running.Err()
+			}
 		}
-	}
-	if _, err := i.send(ctx, o); err != nil {
-		i.Log.WarnContext(ctx, "records have no receipt yet; they are kept and sent again", "organization", o.ID, "err", err)
+		return nil
+	})
+	g.Go(func() error {
+		defer close(stored)
+		for s := range made {
+			if err := i.store(running, o, s); err != nil {
+				return err
+			}
+			select {
+			case stored <- struct{}{}:
+			default: // the sender takes all that is there when it comes to it
+			}
+		}
+		return nil
+	})
+	g.Go(func() error {
+		i.sendStored(ctx, o, stored)
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	return i.Store.View(ctx, func(tx store.Tx) error {
 		for _, d := range drafts {
@@ -36,6 +71,19 @@ func (i *Issuer) issue(ctx context.Context, o *org, drafts []*draft) error {
 		}
 		return nil
 	})
+}
+
+// sendStored sends what is stored at each signal, and once more at the end. After the first failure it sends no more.
+func (i *Issuer) sendStored(ctx context.Context, o *org, stored <-chan struct{}) {
+	var err error
+	for more := true; more; {
+		if _, more = <-stored; err == nil {
+			_, err = i.send(ctx, o)
+		}
+	}
+	if err != nil {
+		i.Log.WarnContext(ctx, "records have no receipt yet; they are kept and sent again", "organization", o.ID, "err", err)
+	}
 }
 
 // settle reads what became of the record.
@@ -48,44 +96,62 @@ func (d *draft) settle(tx store.Tx, orgID string) (err error) {
 	return err
 }
 
-// make signs, seals and stores one chunk. After it the records survive anything.
-func (i *Issuer) make(ctx context.Context, o *org, chunk []*draft) error {
-	made := make([]*octets, len(chunk))
+// sign signs and seals one chunk.
+func (i *Issuer) sign(o *org, chunk []*draft) (sealed, error) {
+	out := sealed{chunk, make([]*octets, len(chunk))}
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for n, d := range chunk {
 		g.Go(func() (err error) {
-			if made[n], err = i.makeOne(o, d); err != nil {
+			if out.octets[n], err = i.signOne(o, d); err != nil {
 				return fmt.Errorf("row %d: %w", d.row, err)
 			}
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return i.Store.Update(ctx, func(tx store.Tx) error {
-		for n, d := range chunk {
-			if err := d.save(tx, o.ID, made[n]); err != nil {
+	return out, g.Wait()
+}
+
+// store stores one chunk. After it the records survive anything.
+func (i *Issuer) store(ctx context.Context, o *org, s sealed) error {
+	err := i.Store.Update(ctx, func(tx store.Tx) error {
+		for n, d := range s.drafts {
+			if err := i.storeOne(tx, o, d, s.octets[n]); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	for _, d := range s.drafts {
+		d.payload = nil // a large file has many
+	}
+	return err
 }
 
-func (d *draft) save(tx store.Tx, orgID string, o *octets) error {
-	if err := errors.Join(d.record.save(tx, orgID, o), d.record.saveLatest(tx, orgID)); err != nil {
+// storeOne stores one draft. A record that had to leave its rung may have come to stand in this one's: then this one goes after it.
+func (i *Issuer) storeOne(tx store.Tx, o *org, d *draft, out *octets) error {
+	switch _, err := tx.Get(d.record.slot(o.ID)); {
+	case err == nil:
+		if d.record.J, err = nextRung(tx, o.ID, d.ladder); err != nil {
+			return err
+		}
+		if out, err = i.sealOrPark(d.record, o, d.enrolment, *out); err != nil {
+			return err
+		}
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	if err := errors.Join(d.record.save(tx, o.ID, out), d.record.saveLatest(tx, o.ID)); err != nil {
 		return err
 	}
 	if !d.isEngagement() {
 		return nil
 	}
 	d.enrolment.Engagement = d.record.ID
-	return d.enrolment.save(tx, orgID)
+	return d.enrolment.save(tx, o.ID)
 }
 
-func (i *Issuer) makeOne(o *org, d *draft) (*octets, error) {
+func (i *Issuer) signOne(o *org, d *draft) (*octets, error) {
 	sdJWT, err := sdjwt.Issue(o.signing, o.header(), hide(d.typ, d.payload), sdjwt.Options{Rand: i.Rand})
 	if err != nil {
 		return nil, err

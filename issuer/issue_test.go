@@ -448,3 +448,49 @@ func TestImportsRunSideBySide(t *testing.T) {
 		t.Errorf("%d logged, %d entries, want %d", logged, w.Registry.Len()-before, len(rows))
 	}
 }
+
+// TestRungsMoveWhileOthersAreStored: more rows than one chunk holds, all in ten ladders whose first slot is junk, so that records leave their
+// rungs while later ones of the same ladders are being signed and stored.
+func TestRungsMoveWhileOthersAreStored(t *testing.T) {
+	onEachStore(t, func(t *testing.T, w *issuertest.World, p *issuertest.Worker, _ func()) {
+		const parts = 60
+		workers := map[string]*issuertest.Worker{}
+		for n := range 10 {
+			reference := fmt.Sprint(n)
+			workers[reference] = issuertest.NewWorker(t)
+			if r := w.EngageMore(reference, workers[reference]); !r.OK() {
+				t.Fatal(r.Errors)
+			}
+			w.Registry.Junk(w.Orgs["employer-A"].ID, period(t, w, workers[reference], attestation.WageEmployer, "2026-05"), 0)
+		}
+		var rows [][2]string
+		for range parts {
+			for n := range 10 {
+				rows = append(rows, [2]string{"2026-05", fmt.Sprint(n)})
+			}
+		}
+		f := payslips("8.00", rows...)
+		f.Data = bytes.ReplaceAll(f.Data, []byte(",2026-05-28,"), []byte(",day,"))
+		for n := range rows {
+			day := attestation.NewDate(2026, 5, 1+n/10).String()
+			f.Data = bytes.Replace(f.Data, []byte(",day,"), []byte(","+day+","), 1)
+		}
+		f.Data = bytes.ReplaceAll(f.Data, []byte("265625,\n"), []byte("265625,一部\n"))
+		f.Mapping = bytes.Replace(issuertest.File(t, "payroll/C.mapping.json"), []byte(`"columns": {`), []byte(`"kinds": {"一部": "part"}, "columns": {"kind": "メモ",`), 1)
+		r := w.Import("employer-A", attestation.TypeWagePayment, f, issuer.Options{})
+		if n := r.Count(issuer.StatusLogged); n != len(rows) {
+			t.Fatalf("%d of %d rows logged; %v", n, len(rows), r.Errors)
+		}
+		for reference, worker := range workers {
+			rungs := ladder(t, w, worker, attestation.WageEmployer, "2026-05")
+			if len(rungs) != parts+1 {
+				t.Fatalf("%s: %d rungs, want %d", reference, len(rungs), parts+1)
+			}
+			for n, r := range rungs[1:] {
+				if got, want := r.claims.(*attestation.WagePayment).PaidDate, attestation.NewDate(2026, 5, 1+n); got != want {
+					t.Errorf("%s rung %d: paid on %s, want %s", reference, n+1, got, want)
+				}
+			}
+		}
+	})
+}

@@ -164,6 +164,15 @@ func (i *Issuer) seal(r *record, o *org, e *Enrolment, sdJWT string) (out *octet
 	return out, err
 }
 
+// sealOrPark seals the record again for the rung that it has come to. Beyond the last rung it keeps its octets and is sent no more.
+func (i *Issuer) sealOrPark(r *record, o *org, e *Enrolment, old octets) (*octets, error) {
+	if r.J >= registry.MaxRungs {
+		r.NoRoom = true
+		return &old, nil
+	}
+	return i.seal(r, o, e, string(old.sdJWT))
+}
+
 // secret returns the secret of the record's rung.
 func (r *record) secret(e *Enrolment) (registry.Secret, error) {
 	if r.Type != attestation.TypeEngagement {

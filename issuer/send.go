@@ -20,7 +20,7 @@ import (
 
 const (
 	batchSize   = 250 // records of one submission: with the largest boxes it stays under the registry's bound for a request
-	maxInFlight = 8   // submissions that wait for their epoch at the same time
+	maxInFlight = 16  // submissions that wait for their epoch at the same time
 	maxTries    = 5   // of one submission that meets a full queue
 	maxWait     = time.Minute
 )
@@ -320,21 +320,21 @@ func (s *sender) takeWaiting(tx store.Tx, l ladder) (rungs []waiting, err error)
 	return rungs, err
 }
 
-// putOneUp seals the record for the next rung. Where there is none it keeps its octets and is sent no more.
-func (s *sender) putOneUp(tx store.Tx, w waiting, e *Enrolment) (err error) {
-	r, out := w.record, &w.octets
-	if r.J++; r.J < registry.MaxRungs {
-		out, err = s.i.seal(r, s.o, e, string(w.octets.sdJWT))
-	} else {
-		r.NoRoom = true
+// putOneUp gives the record the next rung.
+func (s *sender) putOneUp(tx store.Tx, w waiting, e *Enrolment) error {
+	w.record.J++
+	// Reading the place makes a draft that is stored there at the same time a conflict of the transactions.
+	if _, err := tx.Get(w.record.slot(s.o.ID)); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
 	}
-	if err == nil {
-		err = r.save(tx, s.o.ID, out)
+	out, err := s.i.sealOrPark(w.record, s.o, e, w.octets)
+	if err != nil {
+		return err
 	}
-	if err == nil && w.latest {
-		err = r.saveLatest(tx, s.o.ID)
+	if err := w.record.save(tx, s.o.ID, out); err != nil || !w.latest {
+		return err
 	}
-	return err
+	return w.record.saveLatest(tx, s.o.ID)
 }
 
 // jwtOf returns the issuer-signed JWT of an SD-JWT.
