@@ -147,7 +147,7 @@ func (p Period) Overlaps(first, last Date) bool {
 // PeriodsBetween returns every period of kind k that shares a day with first..last, in order.
 func PeriodsBetween(k PeriodKind, first, last Date) []Period {
 	var out []Period
-	for p := PeriodOf(k, first); !p.First().After(last); p = p.Next() {
+	for p := PeriodOf(k, first); p.Kind() == k && !p.First().After(last); p = p.Next() { // no period can be written beyond the year 9999
 		out = append(out, p)
 	}
 	return out
