@@ -127,7 +127,7 @@ func (c *caseFile) reportRung(d *Duty, s *slot, r rung, f *DutyFinding) {
 	case r.reason == "":
 		f.Checks = append(f.Checks, Check{CodeMapMember, Pass, where})
 		f.Checks = append(f.Checks, linkChecks(where, r)...)
-	case r.Validity == Unavailable:
+	case r.unclear:
 		f.Checks = append(f.Checks, Check{r.reason, CannotTell, where})
 	default:
 		if r.Submitter != "" {

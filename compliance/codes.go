@@ -13,7 +13,12 @@ const (
 	CodeEntryJunk        = "entry.junk"        // fail: an entry does not open, verify, or belong to who may attest there
 	CodeEntryMisplaced   = "entry.misplaced"   // fail: a valid attestation stands in a slot of another party, period or type
 	CodeEntryPremature   = "entry.premature"   // fail: an entry stood in the log before the day on which it says the act was done
+	CodeEntryRepeated    = "entry.repeated"    // fail: an entry holds a credential that stands in a lower rung of its slot
 	CodeEntryUnavailable = "entry.unavailable" // unknown: an entry's record is not to be had, or cannot be judged
+	// unknown: no checkpoint tells whether an entry stood in the log before the day of the act, or while its signer was accredited
+	CodeEntryUndetermined = "entry.undetermined"
+	// unknown: an entry is signed with a key that was compromised before the witnesses saw the entry
+	CodeIssuerCompromised = "issuer.compromised"
 
 	CodeTimeOnTime       = "time.on_time"      // pass: the first valid entry stood in the log by due + grace
 	CodeTimeLate         = "time.late"         // fail: the first valid entry was not in the log at due + grace

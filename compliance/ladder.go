@@ -22,14 +22,16 @@ type slot struct {
 	opened  bool
 	whole   bool // its end is proven: what is not in rungs was not in the log
 	clouded bool // some rung is unavailable, so that nothing can rest on what the slot does not hold
+	hidden  bool // what some rung says is not known, so that it may correct or take back another
 	rungs   []rung
 }
 
 // A rung is an entry, with the reason why it is not valid.
 type rung struct {
 	*Entry
-	links  attestation.Links
-	reason string // "" when valid
+	links   attestation.Links
+	reason  string // "" when valid
+	unclear bool   // not valid for want of knowledge, so that it may be
 }
 
 // emptySlot is read where no ladder was handed in.
@@ -55,28 +57,50 @@ func (c *caseFile) readSlot(l *Ladder) *slot {
 			s.whole = true
 			break
 		}
-		r := c.readRung(s.slotKey, e)
-		s.clouded = s.clouded || r.reason != "" && e.Validity == Unavailable
+		r := c.readRung(s, e)
+		s.clouded = s.clouded || r.unclear
+		s.hidden = s.hidden || r.unclear && r.reason != CodeIssuerCompromised
 		s.rungs = append(s.rungs, r)
 	}
 	return s
 }
 
-func (c *caseFile) readRung(k slotKey, e *Entry) rung {
-	r := rung{Entry: e}
+func (c *caseFile) readRung(s *slot, e *Entry) rung {
+	r := rung{Entry: e, unclear: e.Validity == Unavailable}
 	switch {
 	case e.Validity == Unavailable:
 		r.reason = orElse(e.Reason, CodeEntryUnavailable)
 	case e.Validity != Valid:
 		r.reason = orElse(e.Reason, CodeEntryJunk)
-	case !c.belongs(k, e):
+	case !c.belongs(s.slotKey, e):
 		r.reason = CodeEntryMisplaced
-	case !e.ExistedBy.IsZero() && e.ExistedBy.Before(doneOn(e.Claims).Start()):
+	case premature(e) == Fail:
 		r.reason = CodeEntryPremature
+	case premature(e) == CannotTell:
+		r.reason, r.unclear = CodeEntryUndetermined, true
+	case e.ID != "" && names(s.rungs, e.ID, e.Attester):
+		r.reason = CodeEntryRepeated
 	default:
 		r.links = attestation.LinksOf(e.Claims)
 	}
 	return r
+}
+
+// aheadAtMost is how long before the day of the act a record may have stood in the log without a checkpoint that tells. A registry at
+// rest publishes one every minute; the day allows for outages.
+const aheadAtMost = 24 * time.Hour
+
+// premature reports [Fail] where a record stood in the log before the day on which it says the act was done: it is no record of the act.
+// Whoever hands on evidence may leave out the checkpoint that proves this. So without one that proves the opposite nobody can tell.
+func premature(e *Entry) Result {
+	day := doneOn(e.Claims).Start()
+	switch {
+	case !e.ExistedBy.IsZero() && e.ExistedBy.Before(day):
+		return Fail
+	case e.NotBefore.Before(day.Add(-aheadAtMost)):
+		return CannotTell
+	}
+	return Pass
 }
 
 func orElse(s, other string) string {
@@ -211,13 +235,9 @@ func (e *Entry) onTime(limit time.Time) bool {
 
 func (e *Entry) late(limit time.Time) bool { return e.NotBefore.After(limit) }
 
-// recordedOn is the day by which the entry stood in the log.
-func (e *Entry) recordedOn() attestation.Date {
-	if e.ExistedBy.IsZero() {
-		return attestation.DateOf(e.NotBefore)
-	}
-	return attestation.DateOf(e.ExistedBy)
-}
+// recordedOn is the day on which the entry was not in the log yet, as far as that is proven: whatever checkpoints are left out, nothing
+// is said to be later than it was.
+func (e *Entry) recordedOn() attestation.Date { return attestation.DateOf(e.NotBefore) }
 
 // live returns the valid rungs that no later one in rungs supersedes or withdraws, without those that only withdraw.
 func live(rungs []rung) []rung {

@@ -103,7 +103,7 @@ func lateWithdrawal(rungs []rung, limit time.Time) Result {
 
 // settle asks what a verdict rests on, and makes of it what can be stated.
 func (c *caseFile) settle(d *Duty, v verdict) verdict {
-	v = c.prove(d, v)
+	v = c.prove(d, c.read(d, v))
 	if v.finding == Absent {
 		v = c.attribute(d, v)
 	}
@@ -121,6 +121,19 @@ func (c *caseFile) settle(d *Duty, v verdict) verdict {
 		return v.with(Undisclosed, CodeClaimWithheld, CannotTell, "whose cause the end of the contract is was not disclosed")
 	case event && c.ends.reasons && c.dependsOnReason(d) && v.finding.Gap():
 		return v.with(Unknown, CodeEventDisputed, Fail, "the parties differ on %s", c.ends.disputed)
+	}
+	return v
+}
+
+// read drops a verdict that rests on records of a slot in which another cannot be read: that one may correct it or take it back.
+func (c *caseFile) read(d *Duty, v verdict) verdict {
+	if v.finding == NotDue || v.finding == Pending || v.finding == Undisclosed {
+		return v
+	}
+	for _, s := range c.slotsOf(d) {
+		if s.hidden && len(concerning(d, s.rungs)) > 0 {
+			return v.with(Unknown, CodeEntryUnavailable, CannotTell, "an entry of %s %s cannot be read: it may correct another or take it back", s.stream, s.period)
+		}
 	}
 	return v
 }

@@ -93,15 +93,25 @@ func (p *player) client() *registry.Client {
 func (p *player) play(ctx context.Context, probe func(story.Item) error) (*demoResult, error) {
 	result := &demoResult{files: map[string][]byte{}}
 	for _, it := range story.Timeline() {
-		if it.At.After(p.clock.now()) {
-			p.stops++
+		if err := p.advance(ctx, it.At); err != nil {
+			return nil, storyError(it, err)
 		}
-		p.clock.set(it.At)
 		if err := p.step(ctx, it, probe, result); err != nil {
 			return nil, storyError(it, err)
 		}
 	}
 	return result, nil
+}
+
+// advance moves the clock and lets the registry close an epoch, as one at rest does every minute: it proves of what is logged next that it
+// was not in the log before.
+func (p *player) advance(ctx context.Context, at time.Time) error {
+	if !at.After(p.clock.now()) {
+		return nil
+	}
+	p.stops++
+	p.clock.set(at)
+	return p.in.registry.CloseEpoch(ctx)
 }
 
 func (p *player) step(ctx context.Context, it story.Item, probe func(story.Item) error, result *demoResult) error {

@@ -248,6 +248,7 @@ func (w *World) Statement(logged bool, claims map[string]any) string {
 	if logged {
 		secret := registry.StatementSecret(JWT(compact))
 		r := w.sealed(secret, string(attestation.Worker), JWT(compact), nil)
+		w.idle()
 		w.insert(&storedRecord{ref: r.Ref(string(attestation.Worker)), a: r.A})
 		w.CloseEpoch()
 	}
@@ -288,4 +289,14 @@ func Marshal(w *World, f *evidence.File) []byte {
 	data, err := f.Marshal()
 	check(w.TB, err)
 	return bytes.Clone(data)
+}
+
+// Edit signs an SD-JWT of the employer anew, with some of its visible claims changed.
+func Edit(w *World, compact string, change map[string]any) string {
+	w.TB.Helper()
+	text, err := json.Marshal(with(payloadOf(w, compact), change))
+	check(w.TB, err)
+	jwt, err := w.Employer.Key.Sign(keys.Header{"typ": sdjwt.Typ, "kid": w.Employer.Key.Public().Thumbprint()}, text)
+	check(w.TB, err)
+	return strings.Replace(compact, JWT(compact), jwt, 1)
 }

@@ -252,6 +252,7 @@ func (w *World) publish() {
 
 // Submit logs sealed records as a party's submission and closes the epoch.
 func (w *World) Submit(p *Party, records ...registry.Record) {
+	w.idle()
 	writer := registry.WriterFor(p.Role, p.ID)
 	refs := registry.Refs(records, writer)
 	submission, err := registry.MakeSubmission(p.Submission, p.ID, Origin, records, writer, w.Now)
@@ -262,6 +263,14 @@ func (w *World) Submit(p *Party, records ...registry.Record) {
 		w.insert(&storedRecord{ref: refs[i], a: r.A, b: r.B, submission: submission, path: path, position: i, count: len(records)})
 	}
 	w.CloseEpoch()
+}
+
+// idle closes an epoch, as a registry at rest does every minute, unless one was closed at this very time: it proves of what is logged next
+// that it was not in the log before.
+func (w *World) idle() {
+	if w.head.UnixMilli != w.Now.UnixMilli() {
+		w.CloseEpoch()
+	}
 }
 
 func (w *World) insert(r *storedRecord) {
