@@ -62,7 +62,7 @@ var Codes = []struct{ Code, Meaning string }{
 	{CodeRecordProof, "every record is proven present or absent under the head's map root"},
 	{CodeRecordInclusion, "every member's entry stands in the log at the index that the map gives"},
 	{CodeRecordValue, "every sealed box that the file holds is the one that the log committed to"},
-	{CodeEngagementLadder, "the engagement stands in the ladder of its contract"},
+	{CodeEngagementLadder, "the engagement stands in the ladder of its contract; a later one may lengthen the contract and change no other term"},
 	{CodeEngagementInForce, "the engagement shown is the last of its ladder; unknown when a later one is in force or cannot be read"},
 	{CodeAttestation, "every presented attestation is the valid record of a slot that was opened"},
 	{CodeKBAttestation, "the holder signed each attestation's presentation, for the same audience and nonce as the engagement's"},

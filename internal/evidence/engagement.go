@@ -272,7 +272,7 @@ func (j *judge) checkLadder() (string, error) {
 	e.ids, e.inForce, e.loggedAt = make(map[string]bool), nil, time.Time{}
 	e.planSince = make(map[attestation.Stream]map[attestation.Period]time.Time)
 	before := plan{}
-	unread := false
+	unread, passed := false, 0
 	for _, r := range j.rungs {
 		if r.of != ofLadder || !r.member {
 			continue
@@ -284,6 +284,7 @@ func (j *judge) checkLadder() (string, error) {
 				return "", err
 			}
 			unread = unread || r.a == nil
+			passed++
 			continue
 		}
 		id, _ := keys.ID(r.jwt)
@@ -297,6 +298,9 @@ func (j *judge) checkLadder() (string, error) {
 		unread = false
 	}
 	j.noteInForce(unread)
+	if passed > 0 {
+		return fmt.Sprintf("%d rungs, and %d that count for nothing", len(e.ids), passed), nil
+	}
 	return fmt.Sprintf("%d rungs", len(e.ids)), nil
 }
 
@@ -326,6 +330,37 @@ func (e *engagement) since(p plan, existedBy time.Time) {
 	}
 }
 
+// fixedTerms are the visible terms from which duties follow.
+type fixedTerms struct {
+	employer, support, ruleset, class, field, supportMode string
+	start                                                 attestation.Date
+	closingDay, payDay, payMonthOffset                    int
+	holidayRule, payMethod                                string
+}
+
+func fixedTermsOf(e *attestation.Engagement) fixedTerms {
+	f := fixedTerms{e.Employer.ID, "", e.Ruleset, e.Class, e.Field, e.SupportMode, e.Start, e.ClosingDay, e.PayDay, e.PayMonthOffset, e.HolidayRule, e.PayMethod}
+	if e.Support != nil {
+		f.support = e.Support.ID
+	}
+	return f
+}
+
+// mayFollow checks the terms of a later rung. Every rung of a ladder is of one contract document, so its issuer may lengthen the contract
+// and nothing else: one who could move a pay day, or the end, could make missed duties go away. Other terms need another document, and so
+// another ladder.
+func mayFollow(before, c *attestation.Engagement) error {
+	switch {
+	case before == nil:
+		return nil
+	case fixedTermsOf(before) != fixedTermsOf(c):
+		return errors.New("the later engagement of the contract changes its terms: they need a contract document of their own")
+	case c.End.Before(before.End):
+		return errors.New("the later engagement ends the contract earlier: attest its end as a separation")
+	}
+	return nil
+}
+
 // engagementRung verifies one rung of the ladder. before is the plan of the valid rung below it: its digests must be repeated, and a
 // period may be added only if it begins after the day of the logging.
 func (j *judge) engagementRung(r *rung, before plan) (*attestation.Engagement, plan, error) {
@@ -336,6 +371,9 @@ func (j *judge) engagementRung(r *rung, before plan) (*attestation.Engagement, p
 	}
 	if c.ContractHash != e.claims.ContractHash || c.Registry != e.claims.Registry {
 		return nil, nil, errors.New("the rung is for another contract or registry")
+	}
+	if err := mayFollow(e.inForce, c); err != nil {
+		return nil, nil, err
 	}
 	existedBy, _ := j.bounds(r.effective)
 	for s, periods := range before {
