@@ -12,18 +12,19 @@ import (
 	"akashi/registry/trustlist"
 )
 
-// Why an entry of a slot is worth nothing (compliance.Entry.Reason). Only the first two and the last leave it open what the record says.
+// Why an entry of a slot is worth nothing (compliance.Entry.Reason). The first four leave it open whether it is: it counts for nobody.
 const (
-	ReasonUnavailable   = "entry.unavailable"  // the sealed box is not to be had
-	ReasonErased        = "entry.erased"       // it was erased on the worker's request
-	ReasonCompromised   = "issuer.compromised" // signed with a key that was compromised before the witnesses saw it
-	ReasonJunk          = "entry.junk"         // the box does not open, or holds no credential
-	ReasonSignature     = "entry.signature"    // the credential's signature or form does not verify
-	ReasonNotAccredited = "issuer.accredited"  // the signer may not attest this in that role
-	ReasonType          = "entry.type"         // another type than the stream's, or claims that the type does not have
-	ReasonEngagement    = "entry.engagement"   // it names no engagement of this contract
-	ReasonHolder        = "entry.holder"       // it is bound to another key than the engagement
-	ReasonSlot          = "entry.slot"         // its period, date or interviewee is that of another slot
+	ReasonUnavailable   = "entry.unavailable" // the sealed box is not to be had
+	ReasonErased        = "entry.erased"      // it was erased on the worker's request
+	ReasonCompromised   = compliance.CodeIssuerCompromised
+	ReasonUndetermined  = compliance.CodeEntryUndetermined // no checkpoint tells whether its signer was accredited when it was logged
+	ReasonJunk          = "entry.junk"                     // the box does not open, or holds no credential
+	ReasonSignature     = "entry.signature"                // the credential's signature or form does not verify
+	ReasonNotAccredited = "issuer.accredited"              // the signer may not attest this in that role
+	ReasonType          = "entry.type"                     // another type than the stream's, or claims that the type does not have
+	ReasonEngagement    = "entry.engagement"               // it names no engagement of this contract
+	ReasonHolder        = "entry.holder"                   // it is bound to another key than the engagement
+	ReasonSlot          = "entry.slot"                     // its period, date or interviewee is that of another slot
 )
 
 // junk is an error with the reason for which an entry is junk.
@@ -87,8 +88,8 @@ func (j *judge) openRecord(r *rung) error {
 	switch {
 	case err == nil:
 		r.entry.Validity, r.entry.Presented = compliance.Valid, r.presented != ""
-	case errors.As(err, &why) && why.reason == ReasonCompromised:
-		r.entry.Reason = ReasonCompromised
+	case errors.As(err, &why) && (why.reason == ReasonCompromised || why.reason == ReasonUndetermined):
+		r.entry.Reason = why.reason
 	case why != nil:
 		r.entry.Validity, r.entry.Reason = compliance.Junk, why.reason
 	}
@@ -117,10 +118,8 @@ func (j *judge) admit(r *rung) error {
 	case !fits(s.stream, s.period, v.claims):
 		return &junk{ReasonSlot, errors.New("it belongs into another slot")}
 	}
-	// Who was accredited when the engagement was logged stays so for this engagement to its end.
-	err := v.entity.MayAttest(s.stream.Type(), role, attestation.DateOf(ownTime))
-	if err != nil && v.entity.MayAttest(s.stream.Type(), role, attestation.DateOf(e.loggedAt)) != nil {
-		return &junk{ReasonNotAccredited, err}
+	if err := j.accredited(r, v.entity, s.stream.Type(), role); err != nil {
+		return err
 	}
 	if j.lists.Compromised(v.key.Thumbprint(), ownTime) {
 		return &junk{ReasonCompromised, errors.New("the signing key was compromised before the record was seen")}
@@ -128,6 +127,22 @@ func (j *judge) admit(r *rung) error {
 	r.entry.ID, r.entry.Type, r.entry.Attester, r.entry.Role, r.entry.Claims = v.ID, s.stream.Type(), v.entity.ID, role, v.claims
 	r.entry.Tied = j.tied(r.index, v.entity, role)
 	return nil
+}
+
+// accredited checks that the signer was accredited when the record was logged. Who was when the engagement was logged stays so for this
+// engagement to its end. The file's checkpoints bound the time from both sides, and may leave it open.
+func (j *judge) accredited(r *rung, entity *trustlist.Entity, t attestation.Type, role attestation.Role) error {
+	existedBy, notBefore := j.bounds(r.index)
+	err := entity.MayAttest(t, role, attestation.DateOf(existedBy))
+	if err == nil || entity.MayAttest(t, role, attestation.DateOf(j.engagement.loggedAt)) == nil {
+		return nil
+	}
+	// Listed until a day between the two bounds, it may have been.
+	last := entity.Until
+	if last.IsZero() || last.Before(attestation.DateOf(notBefore)) || !last.Before(attestation.DateOf(existedBy)) || entity.MayAttest(t, role, last) != nil {
+		return &junk{ReasonNotAccredited, err}
+	}
+	return &junk{ReasonUndetermined, errors.New("no checkpoint tells whether the signer was still accredited when the record was logged")}
 }
 
 // tied reports whether a bank or an authority is not independent of the accepting organization.
@@ -181,9 +196,14 @@ func (j *judge) verifyJWT(r *rung, compact string, kb *sdjwt.ExpectKeyBinding) (
 	if list == nil {
 		return refuse(ReasonNotAccredited, errors.New("no trust list was in force"))
 	}
-	existedBy, _ := j.bounds(r.index)
+	existedBy, notBefore := j.bounds(r.index)
 	entity, key, err := list.EntityForHeader(u.Header(), existedBy)
 	if err != nil {
+		if last, ok := trustlist.LastValid(u.Header()); ok && last.Before(existedBy) && last.After(notBefore) {
+			if _, _, before := list.EntityForHeader(u.Header(), last); before == nil {
+				return refuse(ReasonUndetermined, errors.New("no checkpoint tells whether the signer's certificate was still valid when the record was logged"))
+			}
+		}
 		return refuse(ReasonNotAccredited, err)
 	}
 	v, err := u.Verify(key, sdjwt.Expect{Algs: algs, KeyBinding: kb})

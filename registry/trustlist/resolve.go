@@ -63,6 +63,22 @@ func (l *List) entityForChain(h keys.UnverifiedHeader, at time.Time) (*Entity, k
 	return e, key, nil
 }
 
+// LastValid returns the last instant at which the certificates in x5c are all valid; false for a header without, or with others than
+// certificates. For a token logged at a time that is known from two sides only, it is the time to try besides the later one.
+func LastValid(h keys.UnverifiedHeader) (time.Time, bool) {
+	chain, err := parseChain(h.X5C)
+	if err != nil {
+		return time.Time{}, false
+	}
+	last := chain[0].NotAfter
+	for _, c := range chain[1:] {
+		if c.NotAfter.Before(last) {
+			last = c.NotAfter
+		}
+	}
+	return last, true
+}
+
 // entityForRoot returns the entity at whose root the chain ends, nil if there is none or more than one.
 func (l *List) entityForRoot(chain []*x509.Certificate, at time.Time) *Entity {
 	intermediates := x509.NewCertPool()
