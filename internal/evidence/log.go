@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -72,11 +73,18 @@ func (j *judge) checkAuditors() (string, error) {
 
 // openNotes opens the checkpoints that bound times. Auditors say nothing about time, so their lines have no place here.
 func (j *judge) openNotes() (string, error) {
-	opened, errs := j.verifyNotes()
-	for i, c := range opened {
-		if errs[i] != nil {
-			return "", fmt.Errorf("note %d: %w", i, errs[i])
+	seen := make(map[string]bool, len(j.file.Notes))
+	for i, text := range j.file.Notes {
+		if seen[text] {
+			return "", fmt.Errorf("note %d: stands twice", i)
 		}
+		seen[text] = true
+	}
+	opened, err := j.verifyNotes()
+	if err != nil {
+		return "", err
+	}
+	for i, c := range opened {
 		if _, ok := c.ExistedBy(); !ok {
 			return "", fmt.Errorf("note %d: fewer witnesses than the policy's quorum", i)
 		}
@@ -88,22 +96,27 @@ func (j *judge) openNotes() (string, error) {
 	return fmt.Sprintf("%d notes", len(j.notes)), nil
 }
 
-// verifyNotes verifies the notes' signatures, most of the work over a whole file, on all processors.
-func (j *judge) verifyNotes() ([]*registry.Checkpoint, []error) {
-	notes := j.file.Notes
-	opened, errs := make([]*registry.Checkpoint, len(notes)), make([]error, len(notes))
-	nobody := j.nobody()
+// verifyNotes verifies the notes' signatures, most of the work over a whole file, on all processors. Once one does not verify, no further
+// one is looked at.
+func (j *judge) verifyNotes() ([]*registry.Checkpoint, error) {
+	notes, nobody := j.file.Notes, j.nobody()
+	opened := make([]*registry.Checkpoint, len(notes))
 	workers := min(runtime.GOMAXPROCS(0), len(notes))
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
 	var wg sync.WaitGroup
 	for first := range workers {
 		wg.Go(func() {
-			for i := first; i < len(notes); i += workers {
-				opened[i], errs[i] = registry.OpenCheckpointExactly([]byte(notes[i]), j.trust.Policy, nobody)
+			for i := first; i < len(notes) && ctx.Err() == nil; i += workers {
+				var err error
+				if opened[i], err = registry.OpenCheckpointExactly([]byte(notes[i]), j.trust.Policy, nobody); err != nil {
+					cancel(fmt.Errorf("note %d: %w", i, err))
+				}
 			}
 		})
 	}
 	wg.Wait()
-	return opened, errs
+	return opened, context.Cause(ctx)
 }
 
 // checkHeadInclusion checks the head's place. It must be the last entry: an absence holds as of a time at which the log was not larger
