@@ -53,13 +53,14 @@ var (
 	ErrDisclosures = errors.New("disclosures must be base64url and not empty")
 )
 
-// pad returns uint32 length || content || zeros, filling the smallest of the sizes.
-func pad(content []byte, sizes []int) ([]byte, error) {
+// pad returns uint32 length || content || zeros, filling the smallest of the sizes, after as many free octets as before says and with
+// capacity for after more.
+func pad(content string, sizes []int, before, after int) ([]byte, error) {
 	for _, size := range sizes {
 		if 4+len(content) <= size {
-			b := make([]byte, size)
-			binary.BigEndian.PutUint32(b, uint32(len(content)))
-			copy(b[4:], content)
+			b := make([]byte, before+size, before+size+after)
+			binary.BigEndian.PutUint32(b[before:], uint32(len(content)))
+			copy(b[before+4:], content)
 			return b, nil
 		}
 	}
@@ -109,7 +110,7 @@ func sealer(s Secret, k Key) (cipher.AEAD, error) {
 // SealA seals an issuer-signed JWT for the slot with secret s and key k; the nonce is read from rand. The issuer keeps the result and
 // submits the same octets again when an answer is lost: sealed anew it would be another record.
 func SealA(rand io.Reader, s Secret, k Key, jwt string) ([]byte, error) {
-	plain, err := pad([]byte(jwt), sizesA)
+	out, err := pad(jwt, sizesA, nonceSize, tagSize)
 	if err != nil {
 		return nil, fmt.Errorf("sealing A: %w", err)
 	}
@@ -117,11 +118,11 @@ func SealA(rand io.Reader, s Secret, k Key, jwt string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sealing A: %w", err)
 	}
-	out := make([]byte, nonceSize, nonceSize+len(plain)+tagSize)
-	if _, err := io.ReadFull(rand, out); err != nil {
+	nonce, plain := out[:nonceSize], out[nonceSize:]
+	if _, err := io.ReadFull(rand, nonce); err != nil {
 		return nil, fmt.Errorf("sealing A: reading the nonce: %w", err)
 	}
-	return aead.Seal(out, out, plain, k[:]), nil
+	return aead.Seal(nonce, nonce, plain, k[:]), nil // where plain stands
 }
 
 // OpenA opens A and returns the JWT inside, about which nothing is verified yet.
@@ -164,7 +165,7 @@ func SealB(to keys.Public, k Key, disclosures []string) ([]byte, error) {
 			return nil, fmt.Errorf("sealing B: %w", ErrDisclosures)
 		}
 	}
-	plain, err := pad([]byte(strings.Join(disclosures, "~")), sizesB)
+	plain, err := pad(strings.Join(disclosures, "~"), sizesB, 0, 0)
 	if err != nil {
 		return nil, fmt.Errorf("sealing B: %w", err)
 	}
