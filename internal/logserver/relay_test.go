@@ -87,7 +87,7 @@ func TestRelay(t *testing.T) {
 		{"box B", sign(support, supportID, worker, withB), 400},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if resp, body := r.post("/v1/entries", must(json.Marshal(test.req))); resp.StatusCode != test.want {
+			if resp, body := r.post("/v1/entries", octetsOf(test.req)); resp.StatusCode != test.want {
 				t.Errorf("got %d %s, want %d", resp.StatusCode, body, test.want)
 			}
 		})
