@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	maxDepth = 32
-	maxJSON  = 1 << 20
+	maxDepth  = 32
+	maxJSON   = 1 << 20
+	maxValues = 1 << 19 // a value takes far more memory than its octets
 )
 
 // ErrJSON is returned for JSON that is not well formed, is ambiguous, or goes beyond the limits.
@@ -22,7 +23,7 @@ var ErrJSON = errors.New("JSON refused")
 
 // DecodeJSON reads one JSON value from outside into v. Beyond what encoding/json asks it refuses duplicate member names at every level,
 // members that match a field of v in other letter case, text that is not UTF-8, unpaired surrogates, anything after the value,
-// more than 32 levels, and more than 1 MiB. Numbers that land in an interface are [json.Number].
+// more than 32 levels, more than half a million values, and more than 1 MiB. Numbers that land in an interface are [json.Number].
 func DecodeJSON(data []byte, v any) error {
 	return DecodeJSONMax(data, v, maxJSON)
 }
@@ -34,6 +35,21 @@ func DecodeJSONMax(data []byte, v any, maxBytes int) error {
 		return err
 	}
 	return assign(data, tree, v)
+}
+
+// CheckSize refuses a text that is too long, or that could hold more values than a reader should make, before anything is made of it.
+func CheckSize(data []byte, maxBytes int) error {
+	if len(data) > maxBytes {
+		return fmt.Errorf("%w: more than %d octets", ErrJSON, maxBytes)
+	}
+	values := 0
+	for _, sign := range []byte("{[,") {
+		values += bytes.Count(data, []byte{sign})
+	}
+	if values > maxValues {
+		return fmt.Errorf("%w: more than %d values", ErrJSON, maxValues)
+	}
+	return nil
 }
 
 // DecodeArray is [DecodeJSON] for an array, and also returns the text of each element.
@@ -51,8 +67,8 @@ func DecodeArray(data []byte) (elements []any, texts []json.RawMessage, err erro
 
 // parse reads the text as a tree; texts are the elements of an array at the outermost level.
 func parse(data []byte, maxBytes int) (tree any, texts []json.RawMessage, err error) {
-	if len(data) > maxBytes {
-		return nil, nil, fmt.Errorf("%w: more than %d octets", ErrJSON, maxBytes)
+	if err := CheckSize(data, maxBytes); err != nil {
+		return nil, nil, err
 	}
 	if !json.Valid(data) || !utf8.Valid(data) {
 		return nil, nil, fmt.Errorf("%w: not well formed", ErrJSON)

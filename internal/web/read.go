@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"akashi/internal/keys"
 )
@@ -47,9 +48,7 @@ func ReadBody(r *http.Request, mediaTypes ...string) (mediaType string, body []b
 	return mediaType, body, nil
 }
 
-func isUTF8(charset string) bool {
-	return charset == "" || slices.Contains([]string{"utf-8", "UTF-8", "Utf-8"}, charset)
-}
+func isUTF8(charset string) bool { return charset == "" || strings.EqualFold(charset, "utf-8") }
 
 // ReadForm reads a form (application/x-www-form-urlencoded). A parameter must not stand twice (RFC 6749, Section 3.2) unless it is one of
 // repeatable. Parameters in the URL are not looked at.
