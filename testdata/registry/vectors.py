@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Works out the test vectors of the registry's formats, apart from the Go code.
 
-    python3 vectors.py        writes slots.json, octets.json, boxes.json, entries.json, map.json, buckets.json and records.json beside itself
+    python3 vectors.py        writes slots.json, octets.json, boxes.json, entries.json, map.json, buckets.json, deltas.json and records.json beside itself
 
 It follows the text of the formats word by word and takes no shortcut. Everything is deterministic: a second run writes the same
 files. Needs Python 3.9 and the package "cryptography" (AES-GCM and P-256). 32-byte values are base64url, longer octets hex.
@@ -397,6 +397,45 @@ def bucket_of(members, asked):
     return out
 
 
+# Deltas of the map
+
+
+def delta_node(members, keys, new, opened):
+    """Returns the node over the members, cut down to the keys."""
+    if not any(m[0] in keys for m in members):
+        if not opened or not members:
+            return b"\0" + root(members)
+        if len(members) == 1:
+            return b"\2" + members[0][0] + u64(members[0][1]) + members[0][2]
+        d, zero, one = split(members)
+        return b"\4" + bytes([d]) + zero_padded(members[0][0], d) + root(zero) + root(one)
+    if len(members) == 1:
+        return b"\1" if members[0] in new else b"\2" + members[0][0] + u64(members[0][1]) + members[0][2]
+    d, zero, one = split(members)
+    return b"\3" + bytes([d]) + delta_node(zero, keys, new, all(m in new for m in one)) + delta_node(one, keys, new, all(m in new for m in zero))
+
+
+def deltas():
+    out = []
+    for size, more in ((0, 0), (0, 1), (0, 2), (1, 1), (2, 0), (5, 3), (64, 40), (300, 7)):
+        old = [numbered(n) for n in range(size)]
+        slots = []
+        for n in range(more):
+            slots.append(numbered(size + n))
+        for n in (0, size + more - 1):  # second writes, of an old key and of a new one
+            if more > 1 and size > 0:
+                slots.append((numbered(n)[0], size + len(slots), H(b"second")))
+        new, taken = [], {m[0] for m in old}
+        for m in slots:
+            if m[0] not in taken:
+                new.append(m)
+                taken.add(m[0])
+        later = old + new
+        out.append({"size": size, "slots": [spelled(m) for m in slots], "before": b64(root(old)), "after": b64(root(later)),
+                    "delta": delta_node(later, {m[0] for m in slots}, new, False).hex()})
+    write("deltas.json", {"numbered": "the earlier map has the numbered keys of map.json, n = 0 ... size-1", "deltas": out})
+
+
 # Records of a submission
 
 
@@ -480,5 +519,6 @@ if __name__ == "__main__":
     entries()
     map_()
     buckets()
+    deltas()
     records()
     octets()
