@@ -204,15 +204,21 @@ func OpenB(key *keys.Private, k Key, b []byte) ([]string, error) {
 	return disclosures, nil
 }
 
-func isBase64URL(s string) bool {
-	for _, c := range []byte(s) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
+// alphabet tells which octets base64url has.
+var alphabet = func() (is [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		is[c] = true
+	}
+	return is
+}()
+
+func isBase64URL[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if !alphabet[s[i]] {
 			return false
 		}
 	}
-	return s != ""
+	return len(s) > 0
 }
 
 // CheckBoxes tells whether a and b can be boxes by their outer form, which is all that one without the secret can tell: A has the
@@ -231,7 +237,7 @@ func CheckBoxes(a, b []byte) error {
 		return fmt.Errorf("box B: %w", errNotJWE)
 	}
 	for i, p := range parts {
-		if empty := i == 1; len(p) == 0 != empty || !empty && !isBase64URL(string(p)) { // ECDH-ES has no encrypted key
+		if empty := i == 1; len(p) == 0 != empty || !empty && !isBase64URL(p) { // ECDH-ES has no encrypted key
 			return fmt.Errorf("box B: %w", errNotJWE)
 		}
 	}

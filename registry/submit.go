@@ -178,9 +178,16 @@ func CheckSubmission(jwt string, key keys.Public, want ExpectSubmission, records
 
 // writerOf finds the writer under whose name the signed root was made.
 func writerOf(root Hash, want ExpectSubmission, records []Record) (string, []RecordRef) {
+	refs := make([]RecordRef, len(records))
+	for i, r := range records {
+		refs[i].V = ValueOf(r.A, r.B)
+	}
 	for _, role := range want.Roles {
 		writer := WriterFor(role, want.Issuer)
-		if refs := Refs(records, writer); RecordsRoot(refs) == root {
+		for i, r := range records {
+			refs[i].K = KeyOf(writer, r.X)
+		}
+		if RecordsRoot(refs) == root {
 			return writer, refs
 		}
 	}
