@@ -130,7 +130,8 @@ func (m *Map) Snapshot() *Snapshot {
 	return m.current
 }
 
-// At returns the map as it was at an earlier position. What that costs depends on how many members have come since.
+// At returns the map as it was at an earlier position. What that costs depends on how many members have come since. The head of that
+// position says which root it must have.
 func (m *Map) At(ctx context.Context, covered uint64) (*Snapshot, error) {
 	now := m.Snapshot()
 	if covered > now.covered {
