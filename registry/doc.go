@@ -14,6 +14,8 @@
 //   - [LeafHash], [InnerHash], [EmptyRoot], [MapProof]: the map and its proofs of presence and absence
 //   - [Bucket]: whole parts of the map, for readers who do not say which key they want
 //   - [RecordsRoot], [MakeSubmission]: what a writer signs when it submits
+//   - [BucketResponse]: how a wallet asks without saying which key it wants
+//   - [EraseRequest]: what can be erased, on whose request, and why nothing else
 //   - [MakeDeliveryProof]: how a wallet says where it wants its mail
 //
 // H is SHA-256, || joins, integers are big endian, labels are ASCII without a terminator, all base64 is read strictly. Every layout is

@@ -43,6 +43,8 @@ type MemberProof struct {
 	B      Bytes `json:"b,omitempty"`
 	HB     Hash  `json:"hb"`
 	Erased bool  `json:"erased,omitempty"`
+	// X shows that the slot of an erased record is a worker's statement's ([CheckErased]).
+	X Hash `json:"x,omitzero"`
 	// Inclusion of the slot entry at Index under the head's checkpoint.
 	Inclusion []Hash `json:"inclusion"`
 	// FirstAfter is the archived checkpoint of size > Index with the smallest existed_by, LastBefore that of size <= Index with the

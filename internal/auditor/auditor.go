@@ -8,7 +8,8 @@
 //   - every head below S states the root and size of the map over exactly the slot entries before it, first write to a key wins, and has
 //     every other field right;
 //   - the versions of the trust list are 1, 2, 3 ..., signed by the anchor, each a valid successor, each the one that was logged;
-//   - for every member of the map the sealed record, A and B, could be had and is what the log committed to.
+//   - for every member of the map the sealed record, A and B, could be had and is what the log committed to, or is a worker's statement's
+//     and was said to be erased (registry.EraseRequest).
 //
 // A record that cannot be had is no proof of anything: the auditor does not sign, and tries again when it is asked again. Anything else
 // that is not as it must be is a divergence: it stops for good and writes what it saw to fraud.json. To go on with a log that was
@@ -16,7 +17,7 @@
 //
 // The state is durable before a signature leaves (store.go). The map is rebuilt from it at the start.
 //
-// Left out: gossip among auditors, and slots whose records were erased on a worker's request before the first audit.
+// Left out: gossip among auditors.
 package auditor
 
 import (

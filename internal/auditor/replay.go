@@ -272,7 +272,11 @@ func (a *Auditor) obtainRecords(ctx context.Context, members []member) error {
 	for i, m := range members {
 		slots[i], values[m.K] = m.K, m.V
 	}
+	var erased []registry.Key
 	err := a.remote.Records(ctx, slots, func(r registry.StoredRecord) error {
+		if r.Erased {
+			erased = append(erased, r.Key)
+		}
 		if want, asked := values[r.Key]; asked && r.A != nil && registry.ValueOf(r.A, r.B) == want {
 			a.pending.had[r.Key] = true
 		}
@@ -281,9 +285,30 @@ func (a *Auditor) obtainRecords(ctx context.Context, members []member) error {
 	if err != nil {
 		return fmt.Errorf("records: %w: %w", errUnavailable, err)
 	}
+	if err := a.obtainErasures(ctx, erased); err != nil {
+		return err
+	}
 	for _, m := range members {
 		if !a.pending.had[m.K] {
 			return fmt.Errorf("record of entry %d: %w", m.index, errUnavailable)
+		}
+	}
+	return nil
+}
+
+// obtainErasures goes on without the records that are said to be erased, once it is shown that their slots are those of worker's
+// statements: nothing counts on an absence there, and the worker has the statement. For any other slot that proves nothing.
+func (a *Auditor) obtainErasures(ctx context.Context, slots []registry.Key) error {
+	if len(slots) == 0 {
+		return nil
+	}
+	answer, err := a.remote.Lookup(ctx, slots)
+	if err != nil {
+		return fmt.Errorf("erased records: %w: %w", errUnavailable, err)
+	}
+	for _, r := range answer.Results {
+		if r.Member != nil && r.Member.Erased && registry.CheckErased(r.Key, r.Member.X) == nil {
+			a.pending.had[r.Key] = true
 		}
 	}
 	return nil

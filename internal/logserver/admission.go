@@ -165,7 +165,22 @@ func (s *Server) checkStatement(req *registry.SubmitRequest, list *trustlist.Lis
 	if err := checkStatementBoxes(req.Records); err != nil {
 		return nil, err
 	}
-	u, err := sdjwt.Parse(req.Submission)
+	record := req.Records[0]
+	ref := record.Ref(string(attestation.Worker))
+	v, err := s.checkWorker(req.Submission, list, registry.StatementNonce(ref.K, ref.V))
+	if err != nil {
+		return nil, err
+	}
+	return &job{
+		refs: []registry.RecordRef{ref}, records: []*sealedRecord{{count: 1, a: record.A, b: record.B}}, listN: list.N,
+		pass:    &pass{records: 1, counter: s.gate.counterOf(v.ID)},
+		recheck: func(*trustlist.List) error { return nil }, // engagements outlive the listing of their issuer
+	}, nil
+}
+
+// checkWorker verifies what a worker asks for under an engagement: the engagement without disclosures, and its key binding with that nonce.
+func (s *Server) checkWorker(presentation string, list *trustlist.List, nonce string) (*sdjwt.Verified, error) {
+	u, err := sdjwt.Parse(presentation)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errRequest, err)
 	}
@@ -177,13 +192,10 @@ func (s *Server) checkStatement(req *registry.SubmitRequest, list *trustlist.Lis
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotAdmitted, err)
 	}
-	record := req.Records[0]
-	ref := record.Ref(string(attestation.Worker))
 	v, err := u.Verify(key, sdjwt.Expect{
 		Algs: []keys.Alg{keys.ES256, keys.EdDSA}, VCT: []string{attestation.TypeEngagement.VCT()},
 		KeyBinding: &sdjwt.ExpectKeyBinding{
-			Audience: s.cfg.Origin, Nonce: registry.StatementNonce(ref.K, ref.V),
-			Now: now, MaxAge: keyBindingAge, Ahead: registry.SubmissionAhead,
+			Audience: s.cfg.Origin, Nonce: nonce, Now: now, MaxAge: keyBindingAge, Ahead: registry.SubmissionAhead,
 		},
 	})
 	if err != nil {
@@ -192,11 +204,7 @@ func (s *Server) checkStatement(req *registry.SubmitRequest, list *trustlist.Lis
 	if iss, _ := v.Claims["iss"].(string); iss == "" || iss != entity.Issuer {
 		return nil, fmt.Errorf("%w: the engagement's iss is not that of the entity whose key signed it", ErrNotAdmitted)
 	}
-	return &job{
-		refs: []registry.RecordRef{ref}, records: []*sealedRecord{{count: 1, a: record.A, b: record.B}}, listN: list.N,
-		pass:    &pass{records: 1, counter: s.gate.counterOf(v.ID)},
-		recheck: func(*trustlist.List) error { return nil }, // engagements outlive the listing of their issuer
-	}, nil
+	return v, nil
 }
 
 // recordsPaths returns what registry.RecordsPath gives for every position, hashing each node once.

@@ -32,6 +32,7 @@ func (s *Server) Handler() http.Handler {
 	get("/tile/{level:[0-9]+}/{n:[0-9x/]+}", s.serveTile)
 	get("/tile/{level:[0-9]+}/{n:[0-9x/]+\\.p/[0-9]+}", s.serveTile)
 	post("/v1/entries", s.serveSubmit(slots))
+	post("/v1/erase", limited(slots, s.serveErase))
 	post("/v1/lookup", limited(slots, s.serveLookup))
 	post("/v1/records", limited(slots, s.serveRecords))
 	get("/v1/heads/{size}", s.serveHead)
@@ -101,6 +102,8 @@ func problemStatus(err error) int {
 		return http.StatusForbidden
 	case errors.Is(err, errRequest), errors.Is(err, keys.ErrJSON):
 		return http.StatusBadRequest
+	case errors.Is(err, errNotYet):
+		return http.StatusConflict
 	case errors.Is(err, errNotFound), errors.Is(err, store.ErrNotFound):
 		return http.StatusNotFound
 	case errors.Is(err, errMethod):

@@ -137,6 +137,9 @@ func addRecords(tx store.Tx, results []registry.LookupResult) error {
 			continue
 		}
 		m := r.Member
+		if m.Erased, m.X = rec.erased, rec.x; rec.erased {
+			continue
+		}
 		m.A, m.B, m.HB = rec.a, rec.b, registry.HashOf(rec.b)
 		m.Path, m.Position, m.Count = rec.path, rec.position, rec.count
 		if m.Submission, err = readSubmission(tx, rec.submission, jwts); err != nil {
@@ -186,7 +189,7 @@ func (s *Server) processRecords(ctx context.Context, slots []registry.Key) (reco
 				return err
 			}
 			if rec != nil {
-				stored.A, stored.B = rec.a, rec.b
+				stored.A, stored.B, stored.Erased = rec.a, rec.b, rec.erased
 			}
 		}
 		return nil

@@ -42,6 +42,7 @@ func numbered(prefix string, n uint64) []byte {
 
 // sealedRecord is what the registry keeps of a record beside the log. Stored as
 //
+//	0x02 || x(32)                                   for one that was erased
 //	0x01 || H(submission JWT)(32), zero for a worker's statement || position(2) || count(2)
 //	|| hashes in path(1) || path || length of A(4) || A || B
 type sealedRecord struct {
@@ -50,11 +51,17 @@ type sealedRecord struct {
 	count      int
 	path       []registry.Hash
 	a, b       []byte
+
+	erased bool
+	x      registry.Hash // of an erased one
 }
 
 var errRecord = errors.New("stored record is damaged")
 
 func (r *sealedRecord) marshal() []byte {
+	if r.erased {
+		return append([]byte{0x02}, r.x[:]...)
+	}
 	out := make([]byte, 0, 1+32+2+2+1+32*len(r.path)+4+len(r.a)+len(r.b))
 	out = append(out, 0x01)
 	out = append(out, r.submission[:]...)
@@ -70,6 +77,9 @@ func (r *sealedRecord) marshal() []byte {
 
 func parseSealedRecord(data []byte) (*sealedRecord, error) {
 	const fixed = 1 + 32 + 2 + 2 + 1
+	if len(data) == 1+32 && data[0] == 0x02 {
+		return &sealedRecord{erased: true, x: registry.Hash(data[1:])}, nil
+	}
 	if len(data) < fixed || data[0] != 0x01 {
 		return nil, errRecord
 	}

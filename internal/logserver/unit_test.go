@@ -78,6 +78,7 @@ func TestRecordsPaths(t *testing.T) {
 func FuzzSealedRecord(f *testing.F) {
 	f.Add((&sealedRecord{count: 1, a: []byte("a")}).marshal())
 	f.Add((&sealedRecord{submission: registry.Hash{1}, position: 3, count: 9, path: make([]registry.Hash, 4), a: []byte("a"), b: []byte("b")}).marshal())
+	f.Add((&sealedRecord{erased: true, x: registry.Hash{1}}).marshal())
 	f.Add([]byte{1})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := parseSealedRecord(data)
