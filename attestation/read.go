@@ -126,8 +126,9 @@ func readValue(in any, out reflect.Value) *fault {
 func readMap(in map[string]any, out reflect.Value) *fault {
 	t := out.Type()
 	out.Set(reflect.MakeMapWithSize(t, len(in)))
+	v := reflect.New(t.Elem()).Elem()
 	for _, name := range sortedKeys(in) {
-		v := reflect.New(t.Elem()).Elem()
+		v.SetZero()
 		if f := readValue(in[name], v); f != nil {
 			return f.below(name)
 		}

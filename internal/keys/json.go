@@ -37,6 +37,15 @@ func DecodeJSONMax(data []byte, v any, maxBytes int) error {
 	return assign(data, tree, v)
 }
 
+// DecodeKnownJSON is [DecodeJSONMax] into a Go type that has a field for every member: others are refused.
+func DecodeKnownJSON(data []byte, v any, maxBytes int) error {
+	tree, _, err := parse(data, maxBytes)
+	if err != nil {
+		return err
+	}
+	return decodeTyped(data, tree, v, true)
+}
+
 // CheckSize refuses a text that is too long, or that could hold more values than a reader should make, before anything is made of it.
 func CheckSize(data []byte, maxBytes int) error {
 	if len(data) > maxBytes {
@@ -73,7 +82,7 @@ func parse(data []byte, maxBytes int) (tree any, texts []json.RawMessage, err er
 	if !json.Valid(data) || !utf8.Valid(data) {
 		return nil, nil, fmt.Errorf("%w: not well formed", ErrJSON)
 	}
-	p := parser{data: data}
+	p := parser{data: data, text: string(data)}
 	tree, err = p.value(0)
 	return tree, p.top, err
 }
@@ -89,7 +98,7 @@ func assign(data []byte, tree, v any) error {
 	case *[]any:
 		*target, ok = tree.([]any)
 	default:
-		return decodeTyped(data, tree, v)
+		return decodeTyped(data, tree, v, false)
 	}
 	if !ok {
 		return fmt.Errorf("%w: another kind of value than expected", ErrJSON)
@@ -98,8 +107,9 @@ func assign(data []byte, tree, v any) error {
 }
 
 // decodeTyped decodes into a Go type by encoding/json, after the names were compared exactly, which encoding/json does not do.
-func decodeTyped(data []byte, tree, v any) error {
-	if err := checkNames(reflect.TypeOf(v), tree); err != nil {
+// With known every member must have a field.
+func decodeTyped(data []byte, tree, v any, known bool) error {
+	if err := checkNames(reflect.TypeOf(v), tree, known); err != nil {
 		return err
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -114,9 +124,11 @@ func decodeTyped(data []byte, tree, v any) error {
 	return nil
 }
 
-// parser walks text that json.Valid accepted, so it looks for nothing that the grammar excludes.
+// parser walks text that json.Valid accepted, so it looks for nothing that the grammar excludes. The strings that it returns are parts of
+// the text.
 type parser struct {
 	data []byte
+	text string // data
 	pos  int
 	top  []json.RawMessage // the values directly inside the outermost array
 }
@@ -126,7 +138,7 @@ func (p *parser) value(depth int) (any, error) {
 		return nil, fmt.Errorf("%w: more than %d levels", ErrJSON, maxDepth)
 	}
 	p.space()
-	switch p.data[p.pos] {
+	switch p.text[p.pos] {
 	case '{':
 		return p.object(depth)
 	case '[':
@@ -185,11 +197,11 @@ func (p *parser) array(depth int) (any, error) {
 // next steps over the opening bracket or the comma to the next member, or over the closing bracket.
 func (p *parser) next(closing byte) bool {
 	p.space()
-	if p.data[p.pos] != closing {
+	if p.text[p.pos] != closing {
 		p.pos++
 		p.space()
 	}
-	if p.data[p.pos] == closing {
+	if p.text[p.pos] == closing {
 		p.pos++
 		return false
 	}
@@ -197,46 +209,46 @@ func (p *parser) next(closing byte) bool {
 }
 
 func (p *parser) space() {
-	for p.pos < len(p.data) && strings.IndexByte(" \t\r\n", p.data[p.pos]) >= 0 {
+	for p.pos < len(p.text) && strings.IndexByte(" \t\r\n", p.text[p.pos]) >= 0 {
 		p.pos++
 	}
 }
 
 func (p *parser) number() json.Number {
 	start := p.pos
-	for p.pos < len(p.data) && strings.IndexByte("+-.eE0123456789", p.data[p.pos]) >= 0 {
+	for p.pos < len(p.text) && strings.IndexByte("+-.eE0123456789", p.text[p.pos]) >= 0 {
 		p.pos++
 	}
-	return json.Number(p.data[start:p.pos])
+	return json.Number(p.text[start:p.pos])
 }
 
 func (p *parser) string() (string, error) {
 	start, escaped := p.pos, false
-	for p.pos++; p.data[p.pos] != '"'; p.pos++ {
-		if p.data[p.pos] == '\\' {
+	for p.pos++; p.text[p.pos] != '"'; p.pos++ {
+		if p.text[p.pos] == '\\' {
 			escaped = true
 			p.pos++
 		}
 	}
 	p.pos++
-	raw := p.data[start:p.pos]
+	raw := p.text[start:p.pos]
 	if !escaped {
-		return string(raw[1 : len(raw)-1]), nil
+		return raw[1 : len(raw)-1], nil
 	}
 	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
+	if err := json.Unmarshal([]byte(raw), &s); err != nil {
 		return "", fmt.Errorf("%w: not well formed", ErrJSON)
 	}
 	// encoding/json turns an unpaired surrogate into U+FFFD, so two different texts would become one.
-	if strings.ContainsRune(s, utf8.RuneError) && !bytes.ContainsRune(raw, utf8.RuneError) && !bytes.Contains(bytes.ToLower(raw), []byte(`\ufffd`)) {
+	if strings.ContainsRune(s, utf8.RuneError) && !strings.ContainsRune(raw, utf8.RuneError) && !strings.Contains(strings.ToLower(raw), `\ufffd`) {
 		return "", fmt.Errorf("%w: an unpaired surrogate in a string", ErrJSON)
 	}
 	return s, nil
 }
 
 // checkNames refuses members that encoding/json would put into a field although the letter case differs (RFC 8259, Section 8.3:
-// names are compared code unit by code unit). What decodes itself is left to its own method.
-func checkNames(t reflect.Type, tree any) error {
+// names are compared code unit by code unit), and with known those that have no field. What decodes itself is left to its own method.
+func checkNames(t reflect.Type, tree any, known bool) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -245,13 +257,13 @@ func checkNames(t reflect.Type, tree any) error {
 	}
 	switch tree := tree.(type) {
 	case map[string]any:
-		return checkObject(t, tree)
+		return checkObject(t, tree, known)
 	case []any:
 		if t.Kind() != reflect.Slice && t.Kind() != reflect.Array {
 			return nil
 		}
 		for _, v := range tree {
-			if err := checkNames(t.Elem(), v); err != nil {
+			if err := checkNames(t.Elem(), v, known); err != nil {
 				return err
 			}
 		}
@@ -259,11 +271,11 @@ func checkNames(t reflect.Type, tree any) error {
 	return nil
 }
 
-func checkObject(t reflect.Type, object map[string]any) error {
+func checkObject(t reflect.Type, object map[string]any, known bool) error {
 	switch t.Kind() {
 	case reflect.Map:
 		for _, v := range object {
-			if err := checkNames(t.Elem(), v); err != nil {
+			if err := checkNames(t.Elem(), v, known); err != nil {
 				return err
 			}
 		}
@@ -271,13 +283,15 @@ func checkObject(t reflect.Type, object map[string]any) error {
 		fields := fieldsOf(t)
 		for name, v := range object {
 			field, ok := fields.exact[name]
-			if !ok && fields.folded(name) {
+			switch {
+			case !ok && fields.folded(name):
 				return fmt.Errorf("%w: member %q is known in other letter case only", ErrJSON, name)
-			}
-			if !ok {
+			case !ok && known:
+				return fmt.Errorf("%w: member %q is unknown", ErrJSON, name)
+			case !ok:
 				continue
 			}
-			if err := checkNames(field, v); err != nil {
+			if err := checkNames(field, v, known); err != nil {
 				return err
 			}
 		}

@@ -95,6 +95,21 @@ func TestDecodeJSONNames(t *testing.T) {
 	}
 }
 
+func TestDecodeKnownJSON(t *testing.T) {
+	var r record
+	if err := DecodeKnownJSON([]byte(`{"promoted":"p","raw":{"a":1},"sub":[{"name":"s"}],"map":{"x":{"name":"m"}},"any":{"b":7}}`), &r, 100); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{`{"x":1}`, `{"x":null}`, `{"sub":[{"x":1}]}`, `{"map":{"x":{"y":1}}}`, `{"NAME":"n"}`, `{"name":"n","name":"n"}`} {
+		if err := DecodeKnownJSON([]byte(bad), &r, 100); !errors.Is(err, ErrJSON) {
+			t.Errorf("%s: got %v, want %v", bad, err, ErrJSON)
+		}
+	}
+	if err := DecodeKnownJSON([]byte(`{"name":"n"}`), &r, 10); !errors.Is(err, ErrJSON) {
+		t.Errorf("too long: got %v", err)
+	}
+}
+
 // A value of the text must not reach the error: it may be a wage.
 func TestDecodeJSONErrorsAreDiscreet(t *testing.T) {
 	var v struct {
@@ -121,7 +136,7 @@ func FuzzDecodeJSON(f *testing.F) {
 			return
 		}
 		var want any
-		if err := decodeTyped(data, nil, &want); err != nil {
+		if err := decodeTyped(data, nil, &want, false); err != nil {
 			t.Fatalf("encoding/json refuses what we take: %v", err)
 		}
 		if !reflect.DeepEqual(got, want) {

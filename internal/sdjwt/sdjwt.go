@@ -75,7 +75,9 @@ type Disclosure struct {
 //	BASE64URL(SHA-256(ASCII(Disclosure)))
 func digest(encoded string) string {
 	sum := sha256.Sum256([]byte(encoded))
-	return b64.EncodeToString(sum[:])
+	var text [43]byte
+	b64.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // Unverified is an SD-JWT that was read and not verified: nothing in it may be believed.

@@ -17,7 +17,6 @@
 package trustlist
 
 import (
-	"bytes"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -155,12 +154,7 @@ func Verify(jwt string, anchor keys.Public) (*List, error) {
 // parse reads and checks the payload of a list. Unknown members are refused: a misspelt "compromised" must not pass in silence.
 func parse(body []byte) (*List, error) {
 	var p payload
-	if err := keys.DecodeJSONMax(body, &p, maxPayload); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrList, err)
-	}
-	strict := json.NewDecoder(bytes.NewReader(body))
-	strict.DisallowUnknownFields()
-	if err := strict.Decode(new(payload)); err != nil {
+	if err := keys.DecodeKnownJSON(body, &p, maxPayload); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrList, err)
 	}
 	if p.N == 0 {
