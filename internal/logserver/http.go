@@ -38,6 +38,7 @@ func (s *Server) Handler() http.Handler {
 	get("/v1/heads/{size}", s.serveHead)
 	get("/v1/checkpoints", s.serveCheckpoints)
 	get("/v1/buckets/{prefix}", limited(slots, s.serveBucket))
+	get("/v1/delta", limited(slots, s.serveDelta))
 	get("/v1/trust-list/{n}", s.serveTrustList)
 	get("/v1/trust-lists", s.serveTrustLists)
 	get("/healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok\n") })
