@@ -128,26 +128,28 @@ func (i *Issuer) store(ctx context.Context, o *org, s sealed) error {
 	return err
 }
 
-// storeOne stores one draft. A record that had to leave its rung may have come to stand in this one's: then this one goes after it.
+// storeOne stores one draft. A record that had to leave its rung may have come to stand in this one's: then this one goes after it. The
+// draft stays as it is, for the transaction may run again.
 func (i *Issuer) storeOne(tx store.Tx, o *org, d *draft, out *octets) error {
-	switch _, err := tx.Get(d.record.slot(o.ID)); {
+	r := *d.record
+	switch _, err := tx.Get(r.slot(o.ID)); {
 	case err == nil:
-		if d.record.J, err = nextRung(tx, o.ID, d.ladder); err != nil {
+		if r.J, err = nextRung(tx, o.ID, d.ladder); err != nil {
 			return err
 		}
-		if out, err = i.sealOrPark(d.record, o, d.enrolment, *out); err != nil {
+		if out, err = i.sealOrPark(&r, o, d.enrolment, *out); err != nil {
 			return err
 		}
 	case !errors.Is(err, store.ErrNotFound):
 		return err
 	}
-	if err := errors.Join(d.record.save(tx, o.ID, out), d.record.saveLatest(tx, o.ID)); err != nil {
+	if err := errors.Join(r.save(tx, o.ID, out), r.saveLatest(tx, o.ID)); err != nil {
 		return err
 	}
 	if !d.isEngagement() {
 		return nil
 	}
-	d.enrolment.Engagement = d.record.ID
+	d.enrolment.Engagement = r.ID
 	return d.enrolment.save(tx, o.ID)
 }
 

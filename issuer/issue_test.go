@@ -3,11 +3,13 @@ package issuer_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -449,8 +451,29 @@ func TestImportsRunSideBySide(t *testing.T) {
 	}
 }
 
-// TestRungsMoveWhileOthersAreStored: more rows than one chunk holds, all in ten ladders whose first slot is junk, so that records leave their
-// rungs while later ones of the same ladders are being signed and stored.
+// gate is a source of randomness that gives no salts for a second chunk before it is opened.
+type gate struct {
+	open    chan struct{}
+	mu      sync.Mutex
+	nonces  int // of boxes sealed
+	atChunk int
+}
+
+func (g *gate) Read(p []byte) (int, error) {
+	g.mu.Lock()
+	if len(p) == 12 {
+		g.nonces++
+	}
+	wait := len(p) == 16 && g.nonces >= g.atChunk
+	g.mu.Unlock()
+	if wait {
+		<-g.open
+	}
+	return rand.Read(p)
+}
+
+// TestRungsMoveWhileOthersAreStored: more rows than one chunk holds, all in ten ladders whose first slot is junk. The records of the first
+// chunk leave their rungs before the second, which is meant to stand in the last of these, is signed and stored.
 func TestRungsMoveWhileOthersAreStored(t *testing.T) {
 	onEachStore(t, func(t *testing.T, w *issuertest.World, p *issuertest.Worker, _ func()) {
 		const parts = 60
@@ -477,6 +500,19 @@ func TestRungsMoveWhileOthersAreStored(t *testing.T) {
 		}
 		f.Data = bytes.ReplaceAll(f.Data, []byte("265625,\n"), []byte("265625,一部\n"))
 		f.Mapping = bytes.Replace(issuertest.File(t, "payroll/C.mapping.json"), []byte(`"columns": {`), []byte(`"kinds": {"一部": "part"}, "columns": {"kind": "メモ",`), 1)
+		g := &gate{open: make(chan struct{}), atChunk: 500}
+		i, err := issuer.New(issuer.Config{Store: w.Store, Registry: w.Registry, Origin: issuertest.Origin, Now: w.Clock.Now, Rand: g})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Issuer = i
+		submissions := 0
+		w.Registry.Before = func(registry.SubmitRequest) error {
+			if submissions++; submissions == 2 {
+				close(g.open)
+			}
+			return nil
+		}
 		r := w.Import("employer-A", attestation.TypeWagePayment, f, issuer.Options{})
 		if n := r.Count(issuer.StatusLogged); n != len(rows) {
 			t.Fatalf("%d of %d rows logged; %v", n, len(rows), r.Errors)
