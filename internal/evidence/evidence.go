@@ -20,6 +20,7 @@ import (
 	"io"
 
 	"akashi/attestation"
+	"akashi/internal/keys"
 	"akashi/registry"
 )
 
@@ -132,8 +133,8 @@ func (f *File) Marshal() ([]byte, error) {
 // Read decodes an evidence file. It verifies nothing but the form: what it accepts, [File.Marshal] writes again to the octet. Unknown,
 // missing, misspelt or repeated members, nulls, white space and loose base64 all fail that comparison.
 func Read(data []byte) (*File, error) {
-	if len(data) > MaxFile {
-		return nil, fmt.Errorf("%w: larger than %d bytes", ErrFormat, MaxFile)
+	if err := keys.CheckSize(data, MaxFile); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	f := new(File)
 	if err := json.Unmarshal(data, f); err != nil {
