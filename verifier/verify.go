@@ -48,7 +48,7 @@ func Verify(data []byte, trust evidence.Trust, o Options) *evidence.Result {
 		return verifyJSON(data, trust, o)
 	case bytes.ContainsRune(text, '~'):
 		v := newOffline(KindSDJWT, trust, o)
-		v.credential(string(text), "")
+		v.credential(string(text), "", false)
 		return v.finish()
 	}
 	return refuse(KindUnknown, errors.New("neither an evidence file, a presentation nor an SD-JWT"))
@@ -79,11 +79,16 @@ func verifyJSON(data []byte, trust evidence.Trust, o Options) *evidence.Result {
 // verifyPresentation checks every credential of a presentation file, and the statements with the key that the engagement confirms.
 func verifyPresentation(p *evidence.Presentation, trust evidence.Trust, o Options) *evidence.Result {
 	v := newOffline(KindPresentation, trust, o)
-	engagement := v.credential(p.Engagement, "engagement: ")
+	engagement := v.credential(p.Engagement, "engagement: ", true)
 	for i, compact := range p.Attestations {
 		label := fmt.Sprintf("attestation %d: ", i)
-		if a := v.credential(compact, label); a != nil && engagement != nil && !a.Holder.Equal(engagement.Holder) {
+		a := v.credential(compact, label, true)
+		switch {
+		case a == nil || engagement == nil:
+		case !a.Holder.Equal(engagement.Holder):
 			v.note(CodeBinding, compliance.Fail, label+"it is bound to another key than the engagement")
+		case a.KB.Aud != engagement.KB.Aud || a.KB.Nonce != engagement.KB.Nonce:
+			v.note(CodeBinding, compliance.Fail, label+"it was presented for another audience or nonce than the engagement")
 		}
 	}
 	for i, compact := range p.Statements {
@@ -134,9 +139,9 @@ func (v *offline) finish() *evidence.Result {
 	return v.result
 }
 
-// credential checks one SD-JWT VC of an organization, with key binding if it has one. It returns nil when the signer is unknown or a check
-// failed.
-func (v *offline) credential(compact, label string) *sdjwt.Verified {
+// credential checks one SD-JWT VC of an organization, with its key binding if it has one or, as part of a presentation, must have one. It
+// returns nil when the signer is unknown or a check failed.
+func (v *offline) credential(compact, label string, presented bool) *sdjwt.Verified {
 	u, err := sdjwt.Parse(compact)
 	if err != nil {
 		v.note(CodeSignature, compliance.Fail, label+err.Error())
@@ -153,7 +158,7 @@ func (v *offline) credential(compact, label string) *sdjwt.Verified {
 	}
 	v.note(CodeIssuer, compliance.Pass, label+entity.ID)
 	var kb *sdjwt.ExpectKeyBinding
-	if u.KeyBinding() != "" {
+	if presented || u.KeyBinding() != "" {
 		kb = &sdjwt.ExpectKeyBinding{AnyAudience: true}
 	}
 	out, err := u.Verify(key, sdjwt.Expect{Algs: []keys.Alg{keys.ES256, keys.EdDSA}, KeyBinding: kb})
