@@ -42,6 +42,10 @@ var (
 
 const makeAttempts = 5
 
+// maxHeadAge is how old the registry's head may be when a presentation arrives. An older one decides nothing: the registry may be hiding
+// what came after it.
+const maxHeadAge = 24 * time.Hour
+
 // A CheckError is returned by [Make] when what it gathered does not verify: the registry, the presentation or the pinned trust is at fault.
 type CheckError struct{ Check compliance.Check }
 
@@ -49,7 +53,8 @@ func (e *CheckError) Error() string { return e.Check.Code + ": " + e.Check.Detai
 
 // Make gathers from the registry what a presentation opens, judges it and returns the evidence file and its verification. Everything is
 // looked up under one head. Presented credentials and statements that count for nothing are left out of the file; the result notes them
-// with [CodeNotLogged].
+// with [CodeNotLogged]. Where the registry's head is old at the time of the presentation, the result is unknown: the file tells how things
+// stood then, not how they stand.
 func Make(ctx context.Context, p Presentation, src Source, trust Trust, o MakeOptions) (*File, *Result, error) {
 	for range makeAttempts {
 		g := &gathering{presentation: p, src: src, trust: trust, options: o, found: make(map[registry.Key]*registry.LookupResult)}
@@ -77,6 +82,7 @@ type gathering struct {
 	head  *registry.HeadProof
 	found map[registry.Key]*registry.LookupResult
 	notes []compliance.Check
+	stale string // how old the head was when the presentation arrived, where that is too old
 
 	file        *File
 	submissions map[registry.Key]*Submission
@@ -162,15 +168,17 @@ func issuedAt(u *sdjwt.Unverified) time.Time {
 // openStatements keeps the statements that verify.
 func (g *gathering) openStatements() {
 	j := g.judge
+	seen := make(map[string]bool)
 	for i, compact := range g.presentation.Statements {
 		s, err := openStatement(compact, j.engagement.verified.Holder)
 		if err != nil {
 			g.note("statement %d is left out: %v", i, err)
 			continue
 		}
-		if slices.ContainsFunc(j.statements, func(o statement) bool { return o.id == s.id }) {
+		if seen[s.id] {
 			continue
 		}
+		seen[s.id] = true
 		j.statements = append(j.statements, *s)
 	}
 }
@@ -242,6 +250,11 @@ func (g *gathering) lookup(ctx context.Context, slots []registry.Key) error {
 		for i := range answer.Results {
 			g.found[answer.Results[i].Key] = &answer.Results[i]
 		}
+		for _, k := range chunk {
+			if g.found[k] == nil {
+				return fmt.Errorf("looking up %d keys: %w: a key is left out", len(chunk), registry.ErrAnswer)
+			}
+		}
 	}
 	return nil
 }
@@ -275,6 +288,9 @@ func (g *gathering) setHead() error {
 	}
 	if err := g.run(step{CodeCheckpointSignature, (*judge).openCheckpoint}, step{CodeCheckpointWitnesses, (*judge).checkWitnesses}); err != nil {
 		return err
+	}
+	if kb := g.options.KeyBinding; kb != nil && !kb.Now.IsZero() && kb.Now.Sub(j.asOf) > maxHeadAge {
+		g.stale = fmt.Sprintf("the newest head that the registry shows is %v old: what happened since is not seen", kb.Now.Sub(j.asOf).Round(time.Hour))
 	}
 	g.setRange()
 	return nil
@@ -432,7 +448,7 @@ func (g *gathering) record(k registry.Key, secret registry.Secret, shown map[str
 	if m.HB != registry.HashOf(nil) {
 		r.HB = &m.HB
 	}
-	if m.Submission != "" {
+	if m.Submission != "" && m.Count <= registry.MaxRecords {
 		g.submissions[k] = &Submission{JWT: m.Submission, Position: completePosition(m.Position, m.Count), Path: m.Path}
 	}
 	jwt, err := registry.OpenA(secret, k, m.A)
@@ -609,5 +625,9 @@ func (g *gathering) state() (*File, *Result, error) {
 		return nil, nil, err
 	}
 	r.Checks = append(r.Checks, g.notes...)
+	if g.stale != "" {
+		r.Result = compliance.CannotTell
+		r.Checks = append(r.Checks, compliance.Check{Code: compliance.CodeHeadFresh, Result: compliance.CannotTell, Detail: g.stale})
+	}
 	return f, r, nil
 }

@@ -291,8 +291,8 @@ func Marshal(w *World, f *evidence.File) []byte {
 	return bytes.Clone(data)
 }
 
-// Edit signs an SD-JWT of the employer anew, with some of its visible claims changed.
-func Edit(w *World, compact string, change map[string]any) string {
+// Edited signs an SD-JWT of the employer anew, with some of its visible claims changed.
+func (w *World) Edited(compact string, change map[string]any) string {
 	w.TB.Helper()
 	text, err := json.Marshal(with(payloadOf(w, compact), change))
 	check(w.TB, err)
