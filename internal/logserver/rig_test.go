@@ -89,8 +89,13 @@ type rig struct {
 
 // clock is a story's clock: it stands unless it is moved.
 type clock struct {
-	mu sync.Mutex
-	t  time.Time
+	mu   sync.Mutex
+	t    time.Time
+	skew [4]time.Duration // by which the witnesses' clocks are wrong
+}
+
+func (c *clock) wrongBy(witness int) func() time.Time {
+	return func() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.t.Add(c.skew[witness]) }
 }
 
 func (c *clock) now() time.Time          { c.mu.Lock(); defer c.mu.Unlock(); return c.t }
@@ -133,7 +138,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *rig {
 	var endpoints []Endpoint
 	for i := range 4 {
 		name := fmt.Sprintf("witness-%d", i+1)
-		w := must(witness.New(witness.Config{Name: "w.example/" + name, Key: edKey(), Store: store.NewMemory(), Logs: []string{vkey}, Now: r.clock.now, Log: quiet(t)}))
+		w := must(witness.New(witness.Config{Name: "w.example/" + name, Key: edKey(), Store: store.NewMemory(), Logs: []string{vkey}, Now: r.clock.wrongBy(i), Log: quiet(t)}))
 		s := newSwap(t)
 		s.set(w.Handler())
 		r.witnesses = append(r.witnesses, s)

@@ -1,0 +1,161 @@
+package logserver
+
+import (
+	"bytes"
+	"context"
+	crand "crypto/rand"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"akashi/internal/keys"
+	"akashi/internal/store"
+	"akashi/registry"
+)
+
+// recordless is a store that keeps all but the sealed records, for measuring without them.
+type recordless struct{ store.Store }
+
+type recordlessTx struct{ store.Tx }
+
+func (s recordless) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return s.Store.Update(ctx, func(tx store.Tx) error { return fn(recordlessTx{tx}) })
+}
+
+func (tx recordlessTx) Set(key, value []byte) error {
+	if bytes.HasPrefix(key, []byte(keyRecord)) {
+		return nil
+	}
+	return tx.Tx.Set(key, value)
+}
+
+// pipelineRig is a rig for measuring: the store on disk, without sealed records, four witnesses over HTTP, and no auditors.
+func pipelineRig(b *testing.B, kind MapKind) *rig {
+	st := must(store.OpenBadger(b.TempDir(), nil, nil))
+	b.Cleanup(func() { _ = st.Close() })
+	r := newRig(b, func(c *Config) {
+		c.Store, c.Map, c.EpochInterval = recordless{st}, kind, time.Hour
+		c.Limits = Limits{EpochRecords: 5000, QueueRecords: 1e6, EntityPerMinute: 1e9, Concurrent: 1e5}
+	}).start()
+	for _, a := range r.auditors {
+		a.down(true)
+	}
+	return r
+}
+
+// entriesJob is n records for fresh slots that nobody checks.
+func entriesJob(n int) *job {
+	j := &job{listN: 1, pass: &pass{entity: "e"}, jwt: "x", closing: true}
+	crand.Read(j.pass.jti[:])
+	for range n {
+		var ref registry.RecordRef
+		crand.Read(ref.K[:])
+		crand.Read(ref.V[:])
+		j.refs = append(j.refs, ref)
+		j.records = append(j.records, &sealedRecord{submission: registry.Hash{1}, count: 1})
+	}
+	return j
+}
+
+// BenchmarkPipeline measures log, map, head and publication of epochs of 5,000 entries of 72 bytes, without sealed records.
+func BenchmarkPipeline(b *testing.B) {
+	for _, kind := range mapKinds {
+		b.Run(string(kind), func(b *testing.B) {
+			r := pipelineRig(b, kind)
+			for b.Loop() {
+				b.StopTimer()
+				j := entriesJob(5000)
+				b.StartTimer()
+				if _, err := r.server.submit(b.Context(), j); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(5000*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+		})
+	}
+}
+
+// BenchmarkRequests measures from the bytes of requests, each with one record under one ES256 submission JWT, to their receipts, in
+// process, 5,000 at a time.
+func BenchmarkRequests(b *testing.B) {
+	for _, kind := range mapKinds {
+		b.Run(string(kind), func(b *testing.B) {
+			r := pipelineRig(b, kind)
+			h := r.server.Handler()
+			for b.Loop() {
+				b.StopTimer()
+				bodies := make([][]byte, 5000)
+				for i := range bodies {
+					rec, _ := record("x")
+					jwt := must(registry.MakeSubmission(r.bank, bankID, origin, []registry.Record{rec}, "bank", r.clock.now()))
+					bodies[i] = octetsOf(registry.SubmitRequest{Submission: jwt, Records: []registry.Record{rec}})
+				}
+				b.StartTimer()
+				var wg sync.WaitGroup
+				for _, body := range bodies {
+					wg.Go(func() {
+						w := httptest.NewRecorder()
+						h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/entries", bytes.NewReader(body)))
+						if w.Code != http.StatusOK {
+							b.Errorf("%d %s", w.Code, w.Body)
+						}
+					})
+				}
+				wg.Wait()
+			}
+			b.ReportMetric(5000*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+		})
+	}
+}
+
+// BenchmarkVerifyES256 is what of that is the signature alone.
+func BenchmarkVerifyES256(b *testing.B) {
+	key := mustKey(keys.ES256)
+	jwt := must(key.Sign(keys.Header{}, []byte(`{}`)))
+	for b.Loop() {
+		if _, err := keys.Verify(jwt, key.Public(), keys.ES256); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRestart measures Open with a million keys: from the map on disk, and by replay of the whole log.
+func BenchmarkRestart(b *testing.B) {
+	for _, kind := range mapKinds {
+		b.Run(string(kind), func(b *testing.B) {
+			r := pipelineRig(b, kind)
+			for range 200 {
+				if _, err := r.server.submit(b.Context(), entriesJob(5000)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			s := r.server
+			s.mu.Lock() // as if the auditors had kept up, who could not: there are no records
+			s.published.snap.Retain()
+			s.audited = s.published
+			s.mu.Unlock()
+			restart := func(what string) {
+				if err := r.server.Close(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+				begin := time.Now()
+				s, err := Open(b.Context(), r.cfg)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(time.Since(begin).Seconds(), fmt.Sprintf("s/%s", what))
+				r.server = s
+			}
+			for b.Loop() {
+				restart("restart")
+			}
+			b.StopTimer()
+			r.cfg.Map = map[MapKind]MapKind{MapMemory: MapBuckets, MapBuckets: MapMemory}[kind]
+			restart("replay-to-" + string(r.cfg.Map))
+			_ = r.server.Close(b.Context())
+		})
+	}
+}
