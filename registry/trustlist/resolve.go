@@ -2,15 +2,11 @@ package trustlist
 
 import (
 	"crypto/x509"
-	"encoding/base64"
 	"fmt"
 	"time"
 
 	"akashi/internal/keys"
 )
-
-// maxChain bounds x5c.
-const maxChain = 10
 
 // EntityForHeader returns the entity and the key with which to verify a token, from the token's header. at is the time at which
 // certificates must be valid, normally the witnesses' time of the entry.
@@ -66,7 +62,7 @@ func (l *List) entityForChain(h keys.UnverifiedHeader, at time.Time) (*Entity, k
 // LastValid returns the last instant at which the certificates in x5c are all valid; false for a header without, or with others than
 // certificates. For a token logged at a time that is known from two sides only, it is the time to try besides the later one.
 func LastValid(h keys.UnverifiedHeader) (time.Time, bool) {
-	chain, err := parseChain(h.X5C)
+	chain, err := h.Chain()
 	if err != nil {
 		return time.Time{}, false
 	}
@@ -100,23 +96,4 @@ func (l *List) entityForRoot(chain []*x509.Certificate, at time.Time) *Entity {
 		entity = e
 	}
 	return entity
-}
-
-func parseChain(x5c []string) ([]*x509.Certificate, error) {
-	if len(x5c) == 0 || len(x5c) > maxChain {
-		return nil, fmt.Errorf("must have 1 to %d certificates", maxChain)
-	}
-	var chain []*x509.Certificate
-	for i, s := range x5c {
-		der, err := base64.StdEncoding.Strict().DecodeString(s)
-		if err != nil || base64.StdEncoding.EncodeToString(der) != s {
-			return nil, fmt.Errorf("certificate %d is not standard base64", i)
-		}
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, fmt.Errorf("certificate %d cannot be read", i)
-		}
-		chain = append(chain, c)
-	}
-	return chain, nil
 }
