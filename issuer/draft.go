@@ -32,6 +32,7 @@ type draft struct {
 
 	ladder   ladder
 	digest   registry.Hash
+	size     int     // bytes of the row's claims as JSON
 	record   *record // once it has a rung, or from the import that issued it
 	earlier  bool    // record is from an earlier import
 	replaces string  // ID of the record that this one supersedes
@@ -206,6 +207,7 @@ func (p *placer) digest(d *draft) error {
 	if err != nil {
 		return err
 	}
+	d.size = len(text)
 	text = append(text, fmt.Sprintf("\n%s\n%s\n%s\n%s", d.typ, d.ladder.stream, d.ladder.period, d.enrolment.Holder)...)
 	d.digest = sha256.Sum256(text)
 	if d.identity != "" {
@@ -246,8 +248,8 @@ func (p *placer) rung(tx store.Tx, d *draft) (ok bool, err error) {
 }
 
 const (
-	maxClaims = 5 << 10 // bytes of claims whose disclosures fit into box B
-	maxSlots  = 300     // of an engagement whose JWT fits into box A: seven years
+	maxClaims = 4500 // bytes of a row's claims whose disclosures fit into box B
+	maxSlots  = 300  // of an engagement whose JWT fits into box A: seven years
 )
 
 // complete adds what signing needs to the claims of new drafts, and checks them by the schema of their type. It comes before anything is
@@ -278,23 +280,16 @@ func (i *Issuer) complete(o *org, drafts []*draft, report *Report) []*draft {
 }
 
 func (i *Issuer) completeOne(o *org, d *draft, day int64) error {
-	limit := maxClaims
 	if d.isEngagement() {
 		if err := i.newSlots(o, d.enrolment, d.payload); err != nil {
 			return err
 		}
-		limit = 1 << 20
+	} else if d.size > maxClaims {
+		return fmt.Errorf("the row says more than the %d bytes that an attestation can hold", maxClaims)
 	}
 	d.payload["vct"], d.payload["iss"], d.payload["iat"] = d.typ.VCT(), o.Issuer, day
 	d.payload["cnf"] = map[string]any{"jwk": d.enrolment.Holder}
-	text, err := json.Marshal(d.payload)
-	if err != nil {
-		return err
-	}
-	if len(text) > limit {
-		return fmt.Errorf("the row says more than the %d bytes that an attestation can hold", limit)
-	}
-	return schemas.Validate(d.typ.VCT(), text)
+	return schemas.ValidateClaims(d.typ.VCT(), d.payload)
 }
 
 // fresh returns the drafts that are to be issued.

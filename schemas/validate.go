@@ -35,11 +35,21 @@ func (e *Error) Error() string {
 // twice, that write a number other than as a plain integer, or that hold an Individual Number (My Number) anywhere. Claims that are
 // selectively disclosable may be missing. The error is an [*Error] wherever a claim is at fault.
 func Validate(vct string, claims []byte) error {
+	return validate(vct, func() (any, error) { return read(claims) })
+}
+
+// ValidateClaims is [Validate] for claims that are about to be written by encoding/json, and need not be written for this. Claims of the
+// types string, bool, int, int64, [json.Number], []any and map[string]any are looked at as they are.
+func ValidateClaims(vct string, claims map[string]any) error {
+	return validate(vct, func() (any, error) { return walk(claims, nil) })
+}
+
+func validate(vct string, claims func() (any, error)) error {
 	name := typeOf(vct)
 	if name == "" {
 		return fmt.Errorf("unknown credential type %q", vct)
 	}
-	v, err := read(claims)
+	v, err := claims()
 	if err != nil {
 		return withVCT(err, vct)
 	}
@@ -98,7 +108,6 @@ var (
 	corporateNumber = regexp.MustCompile(`^[1-9][0-9]{12}$`)
 	registration    = regexp.MustCompile(`^[0-9]{2}登-[0-9]{6}$`)
 	cardNumber      = regexp.MustCompile(`^[A-Z]{2}[0-9]{8}[A-Z]{2}$`)
-	plainInteger    = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 )
 
 func stringFormat(v any, is func(string) bool) error {
@@ -129,14 +138,103 @@ const maxDepth = 16
 func read(text []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
-	v, err := readValue(d, nil)
+	return readAll(d, nil)
+}
+
+func readAll(d *json.Decoder, path []string) (any, error) {
+	v, err := readValue(d, path)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, &Error{Rule: "something follows the JSON value"}
+		return nil, &Error{Path: pointer(path), Rule: "something follows the JSON value"}
 	}
 	return v, nil
+}
+
+// walk applies the rules of [read] to a Go value and returns it as read would have.
+func walk(v any, path []string) (any, error) {
+	switch v := v.(type) {
+	case nil, bool:
+		return v, nil
+	case string:
+		return v, refuseMyNumber(v, path)
+	case json.Number:
+		return number(v, path)
+	case int:
+		return walk(int64(v), path)
+	case int64:
+		return v, refuseMyNumber(strconv.FormatInt(v, 10), path)
+	case map[string]any:
+		if v != nil {
+			return walkObject(v, path)
+		}
+	case []any:
+		if v != nil {
+			return walkArray(v, path)
+		}
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, &Error{Path: pointer(path), Rule: "not JSON"}
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	return readAll(d, path)
+}
+
+func walkObject(object map[string]any, path []string) (any, error) {
+	if len(path) >= maxDepth {
+		return nil, errDeep(path)
+	}
+	out := make(map[string]any, len(object))
+	var refused error // of the first such member by name, as maps have no order
+	var at string
+	for name, v := range object {
+		err := refuseMyNumber(name, path)
+		if err == nil {
+			out[name], err = walk(v, append(path, name))
+		}
+		if err != nil && (refused == nil || name < at) {
+			refused, at = err, name
+		}
+	}
+	return out, refused
+}
+
+func walkArray(array []any, path []string) (any, error) {
+	if len(path) >= maxDepth {
+		return nil, errDeep(path)
+	}
+	out := make([]any, len(array))
+	for i, v := range array {
+		var err error
+		if out[i], err = walk(v, append(path, strconv.Itoa(i))); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func errDeep(path []string) error { return &Error{Path: pointer(path), Rule: "nested too deeply"} }
+
+// number takes a plain integer; as an int64, where it fits, it is cheaper to compare.
+func number(n json.Number, path []string) (any, error) {
+	if !isPlainInteger(string(n)) {
+		return nil, &Error{Path: pointer(path), Rule: "write numbers as plain integers, without fraction or exponent"}
+	}
+	if err := refuseMyNumber(string(n), path); err != nil {
+		return nil, err
+	}
+	if i, err := strconv.ParseInt(string(n), 10, 64); err == nil && n != "-0" {
+		return i, nil
+	}
+	return n, nil
+}
+
+func isPlainInteger(s string) bool {
+	digits := strings.TrimPrefix(s, "-")
+	return digits != "" && strings.Trim(digits, "0123456789") == "" && (digits == "0" || digits[0] != '0')
 }
 
 func readValue(d *json.Decoder, path []string) (any, error) {
@@ -147,17 +245,14 @@ func readValue(d *json.Decoder, path []string) (any, error) {
 	switch t := token.(type) {
 	case json.Delim:
 		if len(path) >= maxDepth {
-			return nil, &Error{Path: pointer(path), Rule: "nested too deeply"}
+			return nil, errDeep(path)
 		}
 		if t == '[' {
 			return readArray(d, path)
 		}
 		return readObject(d, path)
 	case json.Number:
-		if !plainInteger.MatchString(t.String()) {
-			return nil, &Error{Path: pointer(path), Rule: "write numbers as plain integers, without fraction or exponent"}
-		}
-		return t, refuseMyNumber(t.String(), path)
+		return number(t, path)
 	case string:
 		return t, refuseMyNumber(t, path)
 	}

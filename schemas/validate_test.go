@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -254,14 +255,101 @@ func FuzzValidate(f *testing.F) {
 		if err := schemas.Validate(vct, again); err != nil {
 			t.Errorf("accepted, but not when written again: %v", err)
 		}
+		if claims, ok := v.(map[string]any); ok {
+			if err := schemas.ValidateClaims(vct, claims); err != nil {
+				t.Errorf("accepted as text, but not as claims: %v", err)
+			}
+		}
 	})
+}
+
+// claimsOf reads claims as an issuer has them.
+func claimsOf(tb testing.TB, text []byte) (claims map[string]any) {
+	tb.Helper()
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&claims); err != nil {
+		tb.Fatal(err)
+	}
+	return claims
+}
+
+// Claims as Go values are judged as their text is.
+func TestValidateClaims(t *testing.T) {
+	vct := attestation.TypeWagePayment.VCT()
+	deep := map[string]any{}
+	for range 20 {
+		deep = map[string]any{"x": deep}
+	}
+	for _, typ := range attestation.Types {
+		if err := schemas.ValidateClaims(typ.VCT(), claimsOf(t, schemas.Example(typ.VCT()))); err != nil {
+			t.Errorf("%s: %v", typ, err)
+		}
+	}
+	for name, spoil := range map[string]func(c map[string]any){
+		"nothing":            func(map[string]any) {},
+		"int64":              func(c map[string]any) { c["gross"] = int64(1) },
+		"int":                func(c map[string]any) { c["gross"] = 1 },
+		"negative":           func(c map[string]any) { c["gross"] = -1 },
+		"minus zero":         func(c map[string]any) { c["gross"] = json.Number("-0") },
+		"a large number":     func(c map[string]any) { c["gross"] = json.Number("99999999999999999999999") },
+		"a float":            func(c map[string]any) { c["gross"] = 1.5 },
+		"an exponent":        func(c map[string]any) { c["gross"] = json.Number("1e3") },
+		"a raw number":       func(c map[string]any) { c["gross"] = json.RawMessage("1") },
+		"nil":                func(c map[string]any) { c["gross"] = nil },
+		"nil object":         func(c map[string]any) { c["hours"] = map[string]any(nil) },
+		"nil array":          func(c map[string]any) { c["aka_vcts"] = []any(nil) },
+		"array":              func(c map[string]any) { c["aka_vcts"] = []any{"a", "b"} },
+		"strings":            func(c map[string]any) { c["aka_vcts"] = []string{"a", "b"} },
+		"array of others":    func(c map[string]any) { c["aka_vcts"] = []any{"a", 1} },
+		"raw":                func(c map[string]any) { c["cnf"] = map[string]any{"jwk": json.RawMessage(`{"kty":"EC"}`)} },
+		"raw, a private key": func(c map[string]any) { c["cnf"] = map[string]any{"jwk": json.RawMessage(`{"kty":"EC","d":"x"}`)} },
+		"raw, twice":         func(c map[string]any) { c["cnf"] = map[string]any{"jwk": json.RawMessage(`{"kty":"EC","kty":"EC"}`)} },
+		"My Number":          func(c map[string]any) { c["iss"] = "https://x.example/123456789018" },
+		"My Number as int":   func(c map[string]any) { c["gross"] = 123456789018 },
+		"My Number, member":  func(c map[string]any) { c["123456789018"] = 1 },
+		"My Number, array":   func(c map[string]any) { c["aka_vcts"] = []any{"123456789018"} },
+		"a member more":      func(c map[string]any) { c["x"] = true },
+		"a member less":      func(c map[string]any) { delete(c, "period") },
+		"deep":               func(c map[string]any) { c["status"] = deep },
+	} {
+		claims := claimsOf(t, schemas.Example(vct))
+		spoil(claims)
+		got, want := schemas.ValidateClaims(vct, claims), schemas.Validate(vct, must(json.Marshal(claims)))
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: got %v, as text %v", name, got, want)
+		}
+	}
+	if err := schemas.ValidateClaims(vct, map[string]any{"x": func() {}}); err == nil {
+		t.Error("a function was taken for a claim")
+	}
+	if err := schemas.ValidateClaims("x", nil); err == nil {
+		t.Error("an unknown type was taken")
+	}
+}
+
+func must(b []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 func BenchmarkValidate(b *testing.B) {
 	vct, text := attestation.TypeWagePayment.VCT(), schemas.Example(attestation.TypeWagePayment.VCT())
-	for b.Loop() {
-		if err := schemas.Validate(vct, text); err != nil {
-			b.Fatal(err)
+	b.Run("text", func(b *testing.B) {
+		for b.Loop() {
+			if err := schemas.Validate(vct, text); err != nil {
+				b.Fatal(err)
+			}
 		}
-	}
+	})
+	claims := claimsOf(b, text)
+	b.Run("claims", func(b *testing.B) {
+		for b.Loop() {
+			if err := schemas.ValidateClaims(vct, claims); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
