@@ -411,6 +411,7 @@ func TestDivergence(t *testing.T) {
 			if err := json.Unmarshal(data, &written); err != nil || written.What != fraud.What || written.Checkpoint != string(req.Note) || written.Signed == "" {
 				t.Errorf("fraud.json: %v, %s", err, data)
 			}
+			checkProven(t, f, data, test.name != "serves other entries than it signs")
 			f.open()
 			if status, _ := f.ask(req); status != http.StatusUnprocessableEntity {
 				t.Errorf("after a restart: got %d, want 422", status)

@@ -7,53 +7,44 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"akashi/internal/store"
+	"akashi/registry/fraud"
 )
 
 // The kinds of divergence.
 const (
-	KindFork      = "fork"       // two checkpoints signed by the log that no consistency proof joins
-	KindHead      = "head"       // a head with a wrong field
-	KindTrustList = "trust-list" // a trust list version that the log must not have admitted
+	KindFork      = fraud.KindFork
+	KindHead      = fraud.KindHead
+	KindTrustList = fraud.KindTrustList
 )
 
-// Fraud is what an auditor saw when it stopped, with what anybody needs to check it: the entries themselves are in the log.
-type Fraud struct {
-	Kind       string    `json:"kind"`
-	What       string    `json:"what"`
-	Index      uint64    `json:"index"`                // of the entry; with a fork the size up to which the trees agree
-	Entry      []byte    `json:"entry,omitempty"`      // as logged
-	Want       string    `json:"want,omitempty"`       // what should stand there
-	TrustList  string    `json:"trust_list,omitempty"` // the version, a JWT
-	Checkpoint string    `json:"checkpoint"`           // over the entry, signed by the log
-	Earlier    string    `json:"earlier,omitempty"`    // the checkpoint before
-	Signed     string    `json:"signed,omitempty"`     // the checkpoint that the auditor cosigned last
-	Auditor    string    `json:"auditor"`
-	SeenAt     time.Time `json:"seen_at"`
-}
-
-// Error says what was seen, without the octets.
-func (f *Fraud) Error() string {
-	return fmt.Sprintf("divergence (%s) at entry %d: %s", f.Kind, f.Index, f.What)
-}
+// Fraud is what an auditor saw when it stopped.
+type Fraud = fraud.Report
 
 // FraudFile is the name of the file in the auditor's folder.
 const FraudFile = "fraud.json"
 
 // halt stops the auditor for good. It has stopped even when the file or the store cannot be written.
 func (a *Auditor) halt(ctx context.Context, f *Fraud) error {
-	f.Auditor, f.SeenAt = a.signer.Name(), a.cfg.Now().UTC()
+	f.Format, f.Auditor, f.SeenAt = fraud.Format, a.signer.Name(), a.cfg.Now().UTC()
 	f.Signed = string(a.signed.note)
 	a.fraud = f
 	defer a.show()
-	data, err := json.MarshalIndent(f, "", "  ")
+	data, err := encodeReport(f)
 	if err != nil {
-		return fmt.Errorf("writing the fraud proof: %w", err)
+		return err
 	}
 	stored := a.cfg.Store.Update(ctx, func(tx store.Tx) error { return tx.Set(a.cfg.key("fraud"), data) })
-	return errors.Join(stored, writeFile(filepath.Join(a.cfg.Dir, FraudFile), append(data, '\n')))
+	return errors.Join(stored, writeFile(filepath.Join(a.cfg.Dir, FraudFile), data))
+}
+
+func encodeReport(f *Fraud) ([]byte, error) {
+	data, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("writing the fraud proof: %w", err)
+	}
+	return append(data, '\n'), nil
 }
 
 // loadFraud returns what stopped the auditor in an earlier run, nil if nothing did.

@@ -104,6 +104,7 @@ func (a *Auditor) judge(ctx context.Context, req *registry.AddCheckpoint, cp *re
 		if err := a.halt(ctx, fraud); err != nil {
 			a.cfg.Logger.Error("fraud proof not written", "error", err)
 		}
+		a.proveFraud(ctx, fraud, cp)
 		return nil, &refusal{http.StatusUnprocessableEntity, fraud}
 	case errors.Is(err, errUnavailable):
 		a.cfg.Logger.Warn("not cosigned", "size", cp.Size, "error", err)
