@@ -12,6 +12,7 @@ import (
 	"akashi/internal/evidence"
 	"akashi/internal/keys"
 	"akashi/internal/sdjwt"
+	"akashi/registry/fraud"
 	"akashi/registry/trustlist"
 )
 
@@ -51,7 +52,7 @@ func Verify(data []byte, trust evidence.Trust, o Options) *evidence.Result {
 		v.credential(string(text), "", false)
 		return v.finish()
 	}
-	return refuse(KindUnknown, errors.New("neither an evidence file, a presentation nor an SD-JWT"))
+	return refuse(KindUnknown, errors.New("neither an evidence file, a presentation, an SD-JWT nor an auditor's report"))
 }
 
 func refuse(kind string, err error) *evidence.Result {
@@ -65,6 +66,9 @@ func verifyJSON(data []byte, trust evidence.Trust, o Options) *evidence.Result {
 	var members map[string]any
 	if err := keys.DecodeJSONMax(data, &members, evidence.MaxFile); err != nil {
 		return refuse(KindUnknown, err)
+	}
+	if members["format"] == fraud.Format {
+		return verifyFraud(data, trust, o)
 	}
 	if _, ok := members["engagement"]; !ok {
 		return evidence.VerifyBytes(data, trust, evidence.Options{At: o.At})

@@ -147,7 +147,7 @@ func flipped(s string) string {
 
 func TestResultAsJSON(t *testing.T) {
 	got := marshal(t, verifier.Verify(nil, evidence.Trust{}, verifier.Options{At: time.Unix(0, 0)}))
-	want := `{"result":"fail","kind":"unknown","checks":[{"code":"file.form","result":"fail","detail":"neither an evidence file, a presentation nor an SD-JWT"}]}`
+	want := `{"result":"fail","kind":"unknown","checks":[{"code":"file.form","result":"fail","detail":"neither an evidence file, a presentation, an SD-JWT nor an auditor's report"}]}`
 	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

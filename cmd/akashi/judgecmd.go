@@ -42,9 +42,10 @@ func newVerify(s streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
-		Short: "Check an evidence file, presentation or SD-JWT offline",
+		Short: "Check an evidence file, presentation, SD-JWT or an auditor's fraud.json offline",
 		Long: "Check a file with nothing but the policy and the trust anchor. Exit code 0: every check passes and the stated assessment is\n" +
-			"reproduced, whatever its findings; 1: a check fails; 3: it cannot be decided.",
+			"reproduced, whatever its findings; 1: a check fails; 3: it cannot be decided. A fraud.json passes when it proves that the log has\n" +
+			"broken its rules.",
 		Args: exactArgs("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			data, err := os.ReadFile(args[0])
