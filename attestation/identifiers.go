@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 var (
@@ -77,6 +78,9 @@ func CheckEntityID(s string) error {
 // FindMyNumber reports whether s holds an Individual Number (マイナンバー): twelve digits in any script with a right check digit, in one
 // piece or in groups divided by spaces or by hyphens. Twelve digits inside a longer number are not one.
 func FindMyNumber(s string) bool {
+	if tooFewDigits(s) {
+		return false
+	}
 	groups := digitGroups(s)
 	for i := range groups {
 		digits := groups[i].digits
@@ -88,6 +92,17 @@ func FindMyNumber(s string) bool {
 		}
 	}
 	return false
+}
+
+// tooFewDigits is the quick answer for most texts: fewer than twelve octets that may belong to a digit.
+func tooFewDigits(s string) bool {
+	n := 0
+	for i := range len(s) {
+		if s[i] >= '0' && s[i] <= '9' || s[i] >= utf8.RuneSelf {
+			n++
+		}
+	}
+	return n < 12
 }
 
 // checkMyNumber checks the last digit: 11 minus the remainder by 11 of the sum of the others, weighted from the right 2 to 7, then 2

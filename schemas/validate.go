@@ -72,18 +72,11 @@ var compiled = sync.OnceValue(func() map[string]*jsonschema.Schema {
 	if err != nil {
 		panic(err)
 	}
-	c := jsonschema.NewCompiler()
-	c.DefaultDraft(jsonschema.Draft2020)
-	c.AssertFormat()
-	for name, check := range formats {
-		c.RegisterFormat(&jsonschema.Format{Name: name, Validate: check})
-	}
+	c := newCompiler()
+	common := readSchema("common.schema.json")
+	in := inliner{common["$defs"].(map[string]any)}
 	for _, e := range entries {
-		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(mustRead("types/" + e.Name())))
-		if err != nil {
-			panic(err)
-		}
-		if err := c.AddResource(schemaBase+e.Name(), doc); err != nil {
+		if err := c.AddResource(schemaBase+e.Name(), in.schema(readSchema(e.Name()))); err != nil {
 			panic(err)
 		}
 	}
@@ -93,6 +86,24 @@ var compiled = sync.OnceValue(func() map[string]*jsonschema.Schema {
 	}
 	return out
 })
+
+func newCompiler() *jsonschema.Compiler {
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	c.AssertFormat()
+	for name, check := range formats {
+		c.RegisterFormat(&jsonschema.Format{Name: name, Validate: check})
+	}
+	return c
+}
+
+func readSchema(name string) map[string]any {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(mustRead("types/" + name)))
+	if err != nil {
+		panic(err)
+	}
+	return doc.(map[string]any)
+}
 
 // schemaBase is a name, not an address: .invalid resolves nowhere (RFC 2606).
 const schemaBase = "https://akashi.invalid/schemas/types/"
