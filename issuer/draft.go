@@ -9,7 +9,6 @@ import (
 	"maps"
 	"runtime"
 	"slices"
-	"strconv"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +23,7 @@ type draft struct {
 	row       int
 	reference string
 	typ       attestation.Type
+	claims    any            // as the row gave them
 	payload   map[string]any // claims; the members that signing adds come with [Issuer.complete]; nil once stored
 	stream    attestation.Stream
 	period    attestation.Period
@@ -31,9 +31,10 @@ type draft struct {
 	enrolment *Enrolment
 
 	ladder   ladder
+	content  []byte // what the digest covers
 	digest   registry.Hash
-	size     int     // bytes of the row's claims as JSON
 	record   *record // once it has a rung, or from the import that issued it
+	wrong    error   // why it cannot be attested
 	earlier  bool    // record is from an earlier import
 	replaces string  // ID of the record that this one supersedes
 	sdJWT    string  // of an engagement, once issued
@@ -84,6 +85,9 @@ func (d *draft) setLadder() {
 // thing is a correction, which must be asked for; everything else takes the next rung of its ladder. Drafts that cannot be issued go
 // into the report.
 func (i *Issuer) place(ctx context.Context, o *org, drafts []*draft, opt Options, report *Report) ([]*draft, error) {
+	if err := each(drafts, (*draft).state); err != nil {
+		return nil, err
+	}
 	p := placer{o: o, opt: opt, report: report, times: map[registry.Hash]int{}, identities: map[string]int{}, references: map[string]int{}, next: map[ladder]int{}}
 	drafts, err := p.filter(ctx, i.Store, drafts, p.recognise)
 	if err != nil {
@@ -128,7 +132,6 @@ func (p *placer) refuse(d *draft, column, value, problem, remedy string) (bool, 
 
 // recognise decides whether the draft is new, was issued before, or corrects something.
 func (p *placer) recognise(tx store.Tx, d *draft) (ok bool, err error) {
-	d.setLadder()
 	if !d.isEngagement() {
 		if !d.enrolment.fills(p.o, d.stream) {
 			return p.refuse(d, "", string(d.stream), "in this engagement another organization makes these records", "leave the row to the organization that the engagement names")
@@ -137,11 +140,8 @@ func (p *placer) recognise(tx store.Tx, d *draft) (ok bool, err error) {
 			return p.refuse(d, "", string(d.period), fmt.Sprintf("the slot %s %s is not open to this organization", d.stream, d.period),
 				"check the dates; if they are right, the period is outside the contract, or the worker has not shown it: enrol again")
 		}
-		d.payload["engagement"] = d.enrolment.Engagement
 	}
-	if err := p.digest(d); err != nil {
-		return false, err
-	}
+	p.digest(d)
 	if d.record, err = recordOf(tx, p.o.ID, d.digest); err != nil {
 		return false, err
 	}
@@ -194,10 +194,23 @@ func (p *placer) isNew(tx store.Tx, d *draft, last *record) (bool, error) {
 	return true, nil
 }
 
-// digest sets the draft's content digest. It covers what the row says and whom it concerns. Left out are the fingerprint of the row
-// itself, which changes with every column that is not attested, and the signature in a delivery proof. Rows without an identity are
-// counted: two credits alike on one day are two facts.
-func (p *placer) digest(d *draft) error {
+// spell writes the claims out as the members of a JSON object.
+func (d *draft) spell() (err error) {
+	if d.payload, err = object(d.claims); err != nil {
+		return err
+	}
+	if d.claims = nil; d.isEngagement() {
+		delete(d.payload, "slots") // they come with their secrets
+	}
+	return nil
+}
+
+// state sets the draft's ladder and the content that its digest covers: what the row says and whom it concerns. Left out are the
+// fingerprint of the row itself, which changes with every column that is not attested, and the signature in a delivery proof.
+func (d *draft) state() error {
+	if d.setLadder(); !d.isEngagement() {
+		d.payload["engagement"] = d.enrolment.Engagement
+	}
 	content := maps.Clone(d.payload)
 	delete(content, "ledger_row_hash")
 	if _, ok := content["delivery_proof"]; ok {
@@ -207,17 +220,37 @@ func (p *placer) digest(d *draft) error {
 	if err != nil {
 		return err
 	}
-	d.size = len(text)
-	text = append(text, fmt.Sprintf("\n%s\n%s\n%s\n%s", d.typ, d.ladder.stream, d.ladder.period, d.enrolment.Holder)...)
-	d.digest = sha256.Sum256(text)
+	d.content = fmt.Appendf(text, "\n%s\n%s\n%s\n%s", d.typ, d.ladder.stream, d.ladder.period, d.enrolment.Holder)
+	d.digest = sha256.Sum256(d.content)
+	return nil
+}
+
+// digest makes the digest of a draft without an identity its own: two credits alike on one day are two facts, so they are counted.
+func (p *placer) digest(d *draft) {
 	if d.identity != "" {
-		return nil
+		return
 	}
 	p.times[d.digest]++
 	if n := p.times[d.digest]; n > 1 {
-		d.digest = sha256.Sum256(append(text, "\n"+strconv.Itoa(n)...))
+		d.digest = sha256.Sum256(fmt.Appendf(d.content, "\n%d", n))
 	}
-	return nil
+}
+
+// each calls fn for every draft, on all processors.
+func each(drafts []*draft, fn func(*draft) error) error {
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for part := range slices.Chunk(drafts, 64) {
+		g.Go(func() error {
+			for _, d := range part {
+				if err := fn(d); err != nil {
+					return fmt.Errorf("row %d: %w", d.row, err)
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 // lastAbout returns the latest record about the same thing, or nil.
@@ -256,22 +289,16 @@ const (
 // signed, so that a row that cannot be attested stops the file as any other bad row does.
 func (i *Issuer) complete(o *org, drafts []*draft, report *Report) []*draft {
 	day := roundToDay(i.Now())
-	errs := make([]error, len(drafts))
-	var g errgroup.Group
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for n, d := range drafts {
+	_ = each(drafts, func(d *draft) error {
 		if !d.earlier {
-			g.Go(func() error {
-				errs[n] = i.completeOne(o, d, day)
-				return nil
-			})
+			d.wrong = i.completeOne(o, d, day)
 		}
-	}
-	_ = g.Wait() // never fails
+		return nil
+	})
 	var kept []*draft
-	for n, d := range drafts {
-		if errs[n] != nil {
-			report.refuse(d.row, "", "", errs[n].Error(), "correct the row; the place is the member's name in the attestation")
+	for _, d := range drafts {
+		if d.wrong != nil {
+			report.refuse(d.row, "", "", d.wrong.Error(), "correct the row; the place is the member's name in the attestation")
 			continue
 		}
 		kept = append(kept, d)
@@ -284,7 +311,7 @@ func (i *Issuer) completeOne(o *org, d *draft, day int64) error {
 		if err := i.newSlots(o, d.enrolment, d.payload); err != nil {
 			return err
 		}
-	} else if d.size > maxClaims {
+	} else if len(d.content) > maxClaims {
 		return fmt.Errorf("the row says more than the %d bytes that an attestation can hold", maxClaims)
 	}
 	d.payload["vct"], d.payload["iss"], d.payload["iat"] = d.typ.VCT(), o.Issuer, day

@@ -63,13 +63,8 @@ func (i *Issuer) issue(ctx context.Context, o *org, drafts []*draft) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	return i.Store.View(ctx, func(tx store.Tx) error {
-		for _, d := range drafts {
-			if err := d.settle(tx, o.ID); err != nil {
-				return err
-			}
-		}
-		return nil
+	return each(drafts, func(d *draft) error {
+		return i.Store.View(ctx, func(tx store.Tx) error { return d.settle(tx, o.ID) })
 	})
 }
 

@@ -51,7 +51,7 @@ func (i *Issuer) read(ctx context.Context, o *org, typ attestation.Type, f File,
 	if err := how.read(r, f); err != nil {
 		return nil, err
 	}
-	return r.drafts, nil
+	return r.drafts, each(r.drafts, (*draft).spell)
 }
 
 // enrolment finds the engagement of a row, or reports that there is none.
@@ -74,13 +74,8 @@ func (r *reader) enrolment(row int, reference string) (*Enrolment, error) {
 }
 
 // add makes a draft of one row.
-func (r *reader) add(row int, reference string, e *Enrolment, typ attestation.Type, stream attestation.Stream, period attestation.Period, identity string, claims any) error {
-	payload, err := object(claims)
-	if err != nil {
-		return err
-	}
-	r.drafts = append(r.drafts, &draft{row: row, reference: reference, typ: typ, payload: payload, stream: stream, period: period, identity: identity, enrolment: e})
-	return nil
+func (r *reader) add(row int, reference string, e *Enrolment, typ attestation.Type, stream attestation.Stream, period attestation.Period, identity string, claims any) {
+	r.drafts = append(r.drafts, &draft{row: row, reference: reference, typ: typ, claims: claims, stream: stream, period: period, identity: identity, enrolment: e})
 }
 
 // rows makes a draft of every row of a sheet; place says where a row's claims stand and what they speak of.
@@ -95,9 +90,7 @@ func rows[T any](r *reader, s *Sheet[T], typ attestation.Type, place func(e *Enr
 			continue
 		}
 		stream, period, identity := place(e, row.Claims)
-		if err := r.add(row.Row, row.Reference, e, typ, stream, period, identity, row.Claims); err != nil {
-			return err
-		}
+		r.add(row.Row, row.Reference, e, typ, stream, period, identity, row.Claims)
 	}
 	return nil
 }
@@ -205,7 +198,8 @@ func (r *reader) credit(row BankRow, e *Enrolment) error {
 	if row.PayerCode != "" {
 		claims.PayerCode = &row.PayerCode
 	}
-	return r.add(row.Record, row.Reference(), e, attestation.TypeWageReceipt, attestation.WageBank, pay.period, "", claims)
+	r.add(row.Record, row.Reference(), e, attestation.TypeWageReceipt, attestation.WageBank, pay.period, "", claims)
+	return nil
 }
 
 // payDayDuty is the obligation whose due dates are the pay days.
@@ -279,24 +273,17 @@ func (r *reader) engagements(f File) error {
 				continue
 			}
 		}
-		if err := r.addEngagement(row.Row, e, row.Claims.DeliveryProof); err != nil {
-			return err
-		}
+		r.addEngagement(row.Row, e, row.Claims.DeliveryProof)
 	}
 	return nil
 }
 
-func (r *reader) addEngagement(row int, e *Enrolment, deliveryProof string) error {
+func (r *reader) addEngagement(row int, e *Enrolment, deliveryProof string) {
 	e.Terms.Registry = r.i.Origin
 	claims := e.Terms
 	if deliveryProof != "" {
 		claims.DeliveryProof = &deliveryProof
 	}
 	e.Terms.WorkerIdentity = nil
-	if err := r.add(row, e.Reference, e, attestation.TypeEngagement, "", "", "contract", claims); err != nil {
-		return err
-	}
-	d := r.drafts[len(r.drafts)-1]
-	delete(d.payload, "slots")
-	return nil
+	r.add(row, e.Reference, e, attestation.TypeEngagement, "", "", "contract", claims)
 }
