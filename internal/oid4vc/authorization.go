@@ -16,6 +16,7 @@ import (
 // Refusals of authorization and pushed authorization requests.
 var (
 	ErrResponseType         = refuse(CodeUnsupportedResponseType, "response_type must be code")
+	ErrResponseTypeMissing  = refuse(CodeInvalidRequest, "response_type is missing")
 	ErrParameterTwice       = refuse(CodeInvalidRequest, "a parameter stands more than once")
 	ErrClientID             = refuse(CodeInvalidRequest, "client_id is missing")
 	ErrRedirectURI          = refuse(CodeInvalidRequest, "redirect_uri is missing or malformed")
@@ -39,7 +40,7 @@ type AuthorizationRequest struct {
 	State         string
 	CodeChallenge string // S256 always
 	Scope         []string
-	Details       []AuthorizationDetail // of type openid_credential; others are dropped on reading
+	Details       []AuthorizationDetail // of type openid_credential; others are refused on reading
 	IssuerState   string                // may have been injected by anybody: no reason to trust
 	Resource      []string              // RFC 8707
 	DPoPJKT       string                // RFC 9449, Section 10
@@ -74,6 +75,8 @@ func ParseAuthorizationRequest(form url.Values) (*AuthorizationRequest, error) {
 	switch {
 	case r.ClientID == "":
 		return nil, ErrClientID
+	case form.Get("response_type") == "":
+		return nil, ErrResponseTypeMissing
 	case form.Get("response_type") != "code":
 		return nil, ErrResponseType
 	case CheckRedirectURI(r.RedirectURI) != nil:

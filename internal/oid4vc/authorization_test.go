@@ -35,7 +35,7 @@ func TestAuthorizationRequest(t *testing.T) {
 		{"request_uri", func(f url.Values) { f.Set("request_uri", "urn:x") }, ErrRequestURI},
 		{"request", func(f url.Values) { f.Set("request", "a.b.c") }, ErrRequestObject},
 		{"client_id", func(f url.Values) { f.Del("client_id") }, ErrClientID},
-		{"response_type missing", func(f url.Values) { f.Del("response_type") }, ErrResponseType},
+		{"response_type missing", func(f url.Values) { f.Del("response_type") }, ErrResponseTypeMissing},
 		{"response_type token", func(f url.Values) { f.Set("response_type", "token") }, ErrResponseType},
 		{"redirect_uri missing", func(f url.Values) { f.Del("redirect_uri") }, ErrRedirectURI},
 		{"redirect_uri script", func(f url.Values) { f.Set("redirect_uri", "javascript:alert(1)") }, ErrRedirectURI},

@@ -111,7 +111,7 @@ type ExpectClientAttestation struct {
 	Now      time.Time
 
 	// AttesterKey returns the key of the wallet provider that the attestation's header names, if this server trusts it. iss is as the
-	// attestation states it, "" where it does not.
+	// attestation states it, "" where it does not. Without the function nobody is trusted.
 	AttesterKey func(header keys.UnverifiedHeader, iss string) (keys.Public, error)
 
 	// Challenge judges the challenge of the proof, "" where it has none. Anything but nil is answered with use_attestation_challenge, and the
@@ -199,6 +199,9 @@ func verifyAttestation(compact string, want *ExpectClientAttestation, w window) 
 	var claims attestationClaims
 	if err := keys.DecodeJSON(u.UnverifiedPayload(), &claims); err != nil {
 		return nil, ErrAttestationMalformed.because(err)
+	}
+	if want.AttesterKey == nil {
+		return nil, ErrAttestationUntrusted
 	}
 	key, err := want.AttesterKey(u.Header(), claims.Issuer)
 	if err != nil {
@@ -296,7 +299,7 @@ type ExpectClientAssertion struct {
 	Issuer string // of the authorization server: the audience, alone and as it is (FAPI 2.0 Security Profile, Section 5.3.2.1)
 	Algs   []keys.Alg
 	Now    time.Time
-	// ClientKey returns the key that a registered client uses under this header.
+	// ClientKey returns the key that a registered client uses under this header. Without the function there are no such clients.
 	ClientKey func(clientID string, header keys.UnverifiedHeader) (keys.Public, error)
 }
 
@@ -329,6 +332,9 @@ func CheckClientAssertion(form url.Values, want ExpectClientAssertion) (*ClientA
 	}
 	if claims.Subject == "" || claims.Issuer != claims.Subject || form.Has("client_id") && form.Get("client_id") != claims.Subject {
 		return nil, ErrAssertionClient
+	}
+	if want.ClientKey == nil {
+		return nil, ErrAssertionKey
 	}
 	key, err := want.ClientKey(claims.Subject, u.Header())
 	if err != nil {

@@ -129,6 +129,7 @@ func TestClientAttestationRefuses(t *testing.T) {
 			a.attestation = unsigned(t, h, a.attestation)
 		}, ErrAttestationAlg},
 		{"provider unknown", att(func(h, _ object) { h["kid"] = "x" }), ErrAttestationUntrusted},
+		{"nobody trusted", func(_ *testing.T, _ *attested, w *ExpectClientAttestation) { w.AttesterKey = nil }, ErrAttestationUntrusted},
 		{"signature of another", func(t *testing.T, a *attested, _ *ExpectClientAttestation) {
 			a.attestation = respell(t, other, a.attestation, func(_, _ object) {})
 		}, ErrAttestationSignature},
@@ -254,6 +255,9 @@ func TestClientAssertion(t *testing.T) {
 		{"nbf ahead", claims(func(_, c object) { c["nbf"] = now.Add(time.Hour).Unix() }), ErrAssertionTime},
 		{"iat ahead", claims(func(_, c object) { c["iat"] = now.Add(time.Hour).Unix() }), ErrAssertionTime},
 		{"iat text", claims(func(_, c object) { c["iat"] = "x" }), ErrAssertionForm},
+	}
+	if _, err := CheckClientAssertion(valid(), ExpectClientAssertion{Issuer: issuerID, Now: now}); RefusalOf(err) != ErrAssertionKey {
+		t.Errorf("no clients: got %v", err)
 	}
 	for _, row := range rows {
 		form := valid()

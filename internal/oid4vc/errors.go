@@ -117,6 +117,9 @@ type ErrorResponse struct {
 
 // Error names the code and the server's own words, made safe to print.
 func (e *ErrorResponse) Error() string {
+	if e.Code == "" {
+		return fmt.Sprintf("the server answered with status %d and no error code", e.Status)
+	}
 	if e.Description == "" {
 		return fmt.Sprintf("the server answered %s", printable(e.Code))
 	}
@@ -127,7 +130,7 @@ func (e *ErrorResponse) Error() string {
 func ParseErrorResponse(status int, body []byte) *ErrorResponse {
 	var e ErrorResponse
 	if err := keys.DecodeJSON(body, &e); err != nil || e.Code == "" {
-		return &ErrorResponse{Code: fmt.Sprintf("status %d without an error code", status), Status: status}
+		return &ErrorResponse{Status: status}
 	}
 	e.Status = status
 	return &e

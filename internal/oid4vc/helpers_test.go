@@ -183,7 +183,7 @@ func TestErrorResponse(t *testing.T) {
 		t.Errorf("got %+v: %s", e, e)
 	}
 	for _, body := range []string{"", "<html>", "{}", `{"error":1}`, `{"error":"a","error":"b"}`} {
-		if e := ParseErrorResponse(502, []byte(body)); e.Status != 502 || !strings.Contains(e.Error(), "502") {
+		if e := ParseErrorResponse(502, []byte(body)); e.Status != 502 || e.Code != "" || !strings.Contains(e.Error(), "502") {
 			t.Errorf("%s: got %+v", body, e)
 		}
 	}

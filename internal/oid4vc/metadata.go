@@ -410,6 +410,22 @@ func (m *IssuerMetadata) ValidateHAIP() error {
 	return nil
 }
 
+// Servers returns the authorization servers of the issuer; without a list it is its own. hint is the authorization_server of an offer, "" for
+// none: where it is there it must be one of them, and is the only one (Sections 4.1.1 and 12.2.4).
+func (m *IssuerMetadata) Servers(hint string) ([]string, error) {
+	servers := m.AuthorizationServers
+	if len(servers) == 0 {
+		servers = []string{m.CredentialIssuer}
+	}
+	if hint == "" {
+		return servers, nil
+	}
+	if !slices.Contains(servers, hint) {
+		return nil, fmt.Errorf("%w: the offer names an authorization server that the issuer does not", ErrMetadataIssuer)
+	}
+	return []string{hint}, nil
+}
+
 // TypIssuerMetadata is the type of signed metadata (Section 12.2.3), spelt as the standard does.
 const TypIssuerMetadata = "openidvci-issuer-metadata+jwt"
 

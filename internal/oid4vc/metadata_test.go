@@ -168,6 +168,24 @@ func TestIssuerMetadata(t *testing.T) {
 	}
 }
 
+func TestServers(t *testing.T) {
+	own, listed := &IssuerMetadata{CredentialIssuer: "https://a.example"}, &IssuerMetadata{CredentialIssuer: "https://a.example", AuthorizationServers: []string{"https://b.example", "https://c.example"}}
+	for _, row := range []struct {
+		m    *IssuerMetadata
+		hint string
+		want string
+	}{{own, "", "https://a.example"}, {own, "https://a.example", "https://a.example"}, {listed, "", "https://b.example https://c.example"}, {listed, "https://c.example", "https://c.example"}} {
+		if got, err := row.m.Servers(row.hint); err != nil || strings.Join(got, " ") != row.want {
+			t.Errorf("%s: got %v, %v", row.hint, got, err)
+		}
+	}
+	for _, m := range []*IssuerMetadata{own, listed} {
+		if _, err := m.Servers("https://evil.example"); !errors.Is(err, ErrMetadataIssuer) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
 func TestValidateHAIP(t *testing.T) {
 	m := validMetadata(t)
 	m.NonceEndpoint = ""

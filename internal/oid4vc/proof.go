@@ -176,7 +176,7 @@ type ExpectProofs struct {
 
 // ExpectKeyAttestation is what an issuer expects of key attestations.
 type ExpectKeyAttestation struct {
-	// AttesterKey returns the key that the header names, if this issuer trusts its owner to attest keys.
+	// AttesterKey returns the key that the header names, if this issuer trusts its owner to attest keys. Without the function nobody is trusted.
 	AttesterKey func(header keys.UnverifiedHeader) (keys.Public, error)
 	// KeyStorage and UserAuthentication are acceptable levels; where there are any, the attestation must state one of them.
 	KeyStorage, UserAuthentication []string
@@ -481,6 +481,9 @@ func (c *proofCheck) keyAttestation(compact string) (*KeyAttestation, error) {
 	}
 	if !algAllowed(u.Header(), c.algs) {
 		return nil, ErrKeyAttestationAlg
+	}
+	if c.want.KeyAttestation.AttesterKey == nil {
+		return nil, ErrKeyAttestationUntrusted
 	}
 	signer, err := c.want.KeyAttestation.AttesterKey(u.Header())
 	if err != nil {

@@ -339,6 +339,12 @@ func TestKeyAttestationsRefused(t *testing.T) {
 	if _, err := CheckProofs(jwtProofs(proof), r.want); RefusalOf(err) != ErrProofMalformed {
 		t.Errorf("key_attestation number: got %v", err)
 	}
+	nobody := newProofRig(t)
+	nobody.want.KeyAttestation = &ExpectKeyAttestation{}
+	nobody.options.KeyAttestation = nobody.keyAttestation(t)
+	if _, err := CheckProofs(jwtProofs(nobody.proof(t, nobody.holder)), nobody.want); RefusalOf(err) != ErrKeyAttestationUntrusted {
+		t.Errorf("nobody trusted: got %v", err)
+	}
 	for _, kid := range []string{"2", "-1", "01x"} {
 		attestation := r.keyAttestation(t)
 		proof := respell(t, r.holder, r.proof(t, r.holder), func(h, _ object) { delete(h, "jwk"); h["kid"], h["key_attestation"] = kid, attestation })

@@ -3,6 +3,7 @@ package oid4vc
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"akashi/internal/keys"
 )
@@ -94,16 +95,7 @@ func (m *ServerMetadata) Supports(grant string) bool {
 	if m.GrantTypesSupported == nil {
 		return grant == GrantAuthorizationCode
 	}
-	return has(m.GrantTypesSupported, grant)
-}
-
-func has(values []string, wanted string) bool {
-	for _, v := range values {
-		if v == wanted {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(m.GrantTypesSupported, grant)
 }
 
 // JWTVCIssuerMetadata tells the keys of an issuer of SD-JWT VCs (SD-JWT VC, Section 4): by value or by reference, exactly one.
