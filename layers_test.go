@@ -13,6 +13,7 @@ import (
 // other, but for those below a folder that is named with them.
 var layers = [][]string{
 	{"attestation", "schemas"},
+	{"testdata"}, // the story's files, for tests and the demonstration
 	{"internal/keys", "internal/i18n"},
 	{"internal/sdjwt", "internal/statuslist", "internal/did"},
 	{"internal/oid4vc", "internal/web", "internal/store"},
@@ -20,7 +21,6 @@ var layers = [][]string{
 	{"compliance"},
 	{"internal/evidence"},
 	{"issuer", "wallet", "verifier", "watch", "internal/logserver", "internal/witness", "internal/auditor"},
-	{"testdata"},
 	{"cmd/akashi"},
 }
 

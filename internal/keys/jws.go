@@ -2,14 +2,12 @@ package keys
 
 import (
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"math/big"
 	"slices"
 	"strings"
 	"sync"
@@ -118,7 +116,6 @@ type UnverifiedToken struct {
 	parts   parts
 	known   *knownHeader
 	payload []byte
-	hash    [sha256.Size]byte // of the signing input: what ES256 signs, and the token's name
 }
 
 // ParseToken reads a compact JWS, so that the key can be chosen by what it says before [UnverifiedToken.Verify].
@@ -127,7 +124,7 @@ func ParseToken(compact string) (*UnverifiedToken, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &UnverifiedToken{parts: parts, hash: parts.hash()}
+	u := &UnverifiedToken{parts: parts}
 	if u.known, err = parts.readHeader(); err != nil {
 		return nil, err
 	}
@@ -144,7 +141,7 @@ func (u *UnverifiedToken) Header() UnverifiedHeader { return u.known.header }
 func (u *UnverifiedToken) UnverifiedPayload() []byte { return u.payload }
 
 // ID is the name of the token, see [ID].
-func (u *UnverifiedToken) ID() string { return b64.EncodeToString(u.hash[:]) }
+func (u *UnverifiedToken) ID() string { return u.parts.id() }
 
 // Verify is [Verify] for a token already read.
 func (u *UnverifiedToken) Verify(key Public, algs ...Alg) (*Token, error) {
@@ -155,33 +152,24 @@ func (u *UnverifiedToken) Verify(key Public, algs ...Alg) (*Token, error) {
 	if err != nil || len(signature) != signatureSize {
 		return nil, fmt.Errorf("%w: it must be the base64url of %d octets", ErrSignature, signatureSize)
 	}
-	if err := u.known.form(); err != nil {
+	known, err := u.known.jose()
+	if err != nil {
 		return nil, fmt.Errorf("%w: the header has a member of the wrong form", ErrMalformed)
 	}
-	if !u.signedBy(key, signature) {
+	signed := *known // shared with other tokens
+	signed.Signatures = slices.Clone(known.Signatures)
+	signed.Signatures[0].Signature = signature
+	if err := signed.DetachedVerify(u.payload, key.key); err != nil {
 		return nil, ErrSignature
 	}
 	return &Token{Header: u.Header(), Payload: u.payload}, nil
-}
-
-// signedBy checks the signature over the signing input as it was sent (RFC 7515, Section 5.2; RFC 7518, Section 3.4; RFC 8037, Section 3.1).
-func (u *UnverifiedToken) signedBy(key Public, signature []byte) bool {
-	switch k := key.key.(type) {
-	case *ecdsa.PublicKey:
-		half := signatureSize / 2
-		r, s := new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])
-		return ecdsa.Verify(k, u.hash[:], r, s)
-	case ed25519.PublicKey:
-		return ed25519.Verify(k, []byte(u.parts.input), signature)
-	}
-	return false
 }
 
 // knownHeader is a protected header that was read.
 type knownHeader struct {
 	text   string
 	header UnverifiedHeader
-	form   func() error // whether go-jose also reads it
+	jose   func() (*jose.JSONWebSignature, error) // what go-jose makes of it: a signature object without a signature of its own
 }
 
 // knownHeaders remembers the last header met in each place. An issuer's tokens all have the same header, and reading it, with its
@@ -205,17 +193,16 @@ func (p parts) readHeader() (*knownHeader, error) {
 	}
 	header.chain = sync.OnceValues(func() ([]*x509.Certificate, error) { return ParseChain(header.X5C) })
 	h := &knownHeader{text: strings.Clone(p.header), header: header}
-	h.form = sync.OnceValue(h.checkForm)
+	h.jose = sync.OnceValues(h.parseJose)
 	if len(p.header) <= maxKnownHeader {
 		place.Store(h)
 	}
 	return h, nil
 }
 
-// checkForm has go-jose read the header, the members included that are of no use here: a token that another library refuses is refused.
-func (h *knownHeader) checkForm() error {
-	_, err := jose.ParseSignedCompact(h.text+"..", []jose.SignatureAlgorithm{jose.SignatureAlgorithm(h.header.Alg)})
-	return err
+// parseJose has an empty payload stand in: the payload is given to DetachedVerify.
+func (h *knownHeader) parseJose() (*jose.JSONWebSignature, error) {
+	return jose.ParseSignedCompact(h.text+"..", []jose.SignatureAlgorithm{jose.SignatureAlgorithm(h.header.Alg)})
 }
 
 func checkAlg(alg string, key Public, algs []Alg) error {
@@ -257,8 +244,7 @@ func ID(compact string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	hash := parts.hash()
-	return b64.EncodeToString(hash[:]), nil
+	return parts.id(), nil
 }
 
 // parts are the three strings of a compact JWS.
@@ -279,7 +265,10 @@ func split(compact string) (parts, error) {
 	return parts{compact[:len(compact)-len(signature)-1], header, payload, signature}, nil
 }
 
-func (p parts) hash() [sha256.Size]byte { return sha256.Sum256([]byte(p.input)) }
+func (p parts) id() string {
+	sum := sha256.Sum256([]byte(p.input))
+	return b64.EncodeToString(sum[:])
+}
 
 func (p parts) decodePayload() ([]byte, error) {
 	payload, err := decodeStrict(p.payload)

@@ -3,9 +3,8 @@
 // [Encrypt] for the delivery of records, [EncryptMessage] for messages of OpenID4VC.
 // It also has [DecodeJSON], the strict reader for all JSON that comes from outside.
 //
-// Two libraries meet here and nowhere else: jwx marshals our own keys and signs what we issue; go-jose reads the headers of others'
-// tokens beside our own reader, decrypts what others made, always with the algorithms that the caller names, and encrypts messages.
-// Signatures are checked, and deliveries encrypted, with the standard library alone.
+// Two libraries meet here and nowhere else: jwx marshals our own keys and signs what we issue; go-jose parses, verifies and decrypts
+// what others made, always with the algorithms that the caller names, and encrypts. So each checks the other.
 //
 // Only ES256 (P-256) and EdDSA (Ed25519) exist. Left out on purpose: other curves and RSA, HMAC, JSON serialization, detached
 // payloads, critical headers, and keys that a token brings or points to ("jwk", "jku", "x5u" are never used to verify).

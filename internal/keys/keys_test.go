@@ -1,13 +1,11 @@
 package keys
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"math/big"
@@ -16,7 +14,6 @@ import (
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
-	josecipher "github.com/go-jose/go-jose/v4/cipher"
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwe"
 	"github.com/lestrrat-go/jwx/v2/jwk"
@@ -471,22 +468,6 @@ func headerOfJWE(compact string) (header map[string]json.RawMessage, err error) 
 		return nil, err
 	}
 	return header, DecodeJSON(raw, &header)
-}
-
-// The derivation is the one of go-jose's Concat KDF, whatever the lengths.
-func TestContentKey(t *testing.T) {
-	prefixed := func(b []byte) []byte { return append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...) }
-	for n := range 70 {
-		z, apv := bytes.Repeat([]byte{byte(n)}, 32), bytes.Repeat([]byte{0xa5}, n)
-		want := make([]byte, 32)
-		kdf := josecipher.NewConcatKDF(crypto.SHA256, z, prefixed([]byte("A256GCM")), prefixed(nil), prefixed(apv), []byte{0, 0, 1, 0}, nil)
-		if _, err := kdf.Read(want); err != nil {
-			t.Fatal(err)
-		}
-		if got := contentKey(z, apv); !bytes.Equal(got, want) {
-			t.Errorf("apv of %d octets: got %x, want %x", n, got, want)
-		}
-	}
 }
 
 func BenchmarkEncrypt(b *testing.B) {
