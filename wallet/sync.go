@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"akashi/attestation"
 	"akashi/internal/keys"
@@ -21,6 +22,11 @@ type SyncReport struct {
 	Junk        []string `json:"junk"`        // slots found now that hold no attestation of this engagement: stream, period and rung
 	Unavailable []string `json:"unavailable"` // slots that are taken, by what the registry does not give; asked for again
 	Sent        int      `json:"sent"`        // own statements that got their receipt now
+
+	// Proven says that whole buckets were read and every proof checked; else single keys were asked for, and the registry believed. AsOf is the
+	// time until which the registry's answers are complete, as the witnesses say.
+	Proven bool       `json:"proven"`
+	AsOf   *time.Time `json:"as_of,omitempty"`
 }
 
 // Sync reads the slots of every engagement from the registry, stores what is new, and sends own statements that have no receipt yet.
@@ -41,14 +47,18 @@ func (w *Wallet) collectAll(ctx context.Context, report *SyncReport) error {
 	if err != nil {
 		return err
 	}
+	reader := w.reader()
 	for _, it := range engagements {
-		s := syncing{w: w, engagement: it.ID, history: history, report: report}
+		s := syncing{w: w, reader: reader, engagement: it.ID, history: history, report: report}
 		if s.terms, err = it.terms(); err != nil {
 			return err
 		}
 		if err := s.run(ctx); err != nil {
 			return err
 		}
+	}
+	if report.Proven = w.Pinned(); !reader.asOf.IsZero() {
+		report.AsOf = &reader.asOf
 	}
 	return nil
 }
@@ -69,6 +79,7 @@ func (it *Item) terms() (*attestation.Engagement, error) {
 // syncing is the reading of one engagement's slots.
 type syncing struct {
 	w          *Wallet
+	reader     *reader
 	engagement string // ID
 	terms      *attestation.Engagement
 	history    *trustlist.History
@@ -106,7 +117,7 @@ func (s *syncing) run(ctx context.Context) error {
 		for n, r := range batch {
 			_, wanted[n] = r.slot()
 		}
-		members, err := s.w.lookup(ctx, wanted)
+		members, err := s.reader.lookup(ctx, wanted)
 		if err != nil {
 			return err
 		}
@@ -124,25 +135,6 @@ func (s *syncing) run(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// lookup asks what stands at the keys; a nil member stands for nothing.
-func (w *Wallet) lookup(ctx context.Context, wanted []registry.Key) ([]*registry.MemberProof, error) {
-	resp, err := w.Registry.Lookup(ctx, wanted)
-	if err != nil {
-		return nil, err
-	}
-	if len(resp.Results) != len(wanted) {
-		return nil, fmt.Errorf("%w: it is not about the slots that were asked for", registry.ErrAnswer)
-	}
-	members := make([]*registry.MemberProof, len(wanted))
-	for n, r := range resp.Results {
-		if r.Key != wanted[n] {
-			return nil, fmt.Errorf("%w: it is not about the slots that were asked for", registry.ErrAnswer)
-		}
-		members[n] = r.Member
-	}
-	return members, nil
 }
 
 func (s *syncing) prefix() string { return prefixRung + s.engagement + "/" }
@@ -288,7 +280,7 @@ func (s *syncing) open(r rung, m *registry.MemberProof) content {
 		return c
 	}
 	c.settled = !withheld
-	c.item.Stream, c.item.Period, c.item.J, c.item.Index = r.stream, r.period, r.j, &m.Index
+	c.item.Stream, c.item.Period, c.item.J, c.item.Index, c.item.Proven = r.stream, r.period, r.j, &m.Index, s.w.Pinned()
 	return c
 }
 

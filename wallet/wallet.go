@@ -48,6 +48,7 @@ type Wallet struct {
 	holder   *keys.Private // signs: cnf of every credential
 	delivery *keys.Private // opens box B of sealed records
 	settings settings
+	pins     *pins // nil: the registry's proofs are not checked
 }
 
 // settings are fixed when the wallet is made.
@@ -56,6 +57,9 @@ type settings struct {
 	Delivery json.RawMessage `json:"delivery"` // private JWK
 	Origin   string          `json:"origin"`   // of the registry
 	Anchor   json.RawMessage `json:"anchor"`   // trust anchor, public JWK
+
+	Witnesses string `json:"witnesses,omitempty"` // pinned C2SP tlog-policy files, both or none
+	Auditors  string `json:"auditors,omitempty"`
 }
 
 var (
@@ -112,8 +116,10 @@ func Open(ctx context.Context, cfg Config) (*Wallet, error) {
 	if w.holder, err = keys.ParsePrivate(w.settings.Holder); err != nil {
 		return nil, err
 	}
-	w.delivery, err = keys.ParsePrivate(w.settings.Delivery)
-	return w, err
+	if w.delivery, err = keys.ParsePrivate(w.settings.Delivery); err != nil {
+		return nil, err
+	}
+	return w, w.loadPins()
 }
 
 // PublicJWK returns the holder's public key.
@@ -131,12 +137,14 @@ func (w *Wallet) DeliveryProof() (string, error) {
 //	rung/<engagement ID>/<stream> <period> <jj>  what was found there: an ID, or nothing for junk
 //	trust-list                                   the newest trust list
 //	outbox/<ID>                                  statement without a receipt
+//	seen                                         the newest state of the registry
 const (
 	keySettings  = "settings"
 	prefixItem   = "item/"
 	prefixRung   = "rung/"
 	keyTrustList = "trust-list"
 	prefixOutbox = "outbox/"
+	keySeen      = "seen"
 )
 
 // Item is one document in the wallet.
@@ -150,6 +158,7 @@ type Item struct {
 	Issuer     string             `json:"issuer,omitempty"` // entity id; none for the worker's own
 	Received   time.Time          `json:"received"`
 	Index      *uint64            `json:"index,omitempty"` // in the registry's log
+	Proven     bool               `json:"proven"`          // the registry's proofs for it were checked under the pinned policies
 	Complete   bool               `json:"complete"`        // with every disclosure; else only some of its claims are known
 	Claims     json.RawMessage    `json:"claims"`          // as verified when it was received, disclosed claims in place
 	SDJWT      string             `json:"sd_jwt"`
@@ -226,10 +235,16 @@ func (w *Wallet) trust(ctx context.Context) (*trustlist.History, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking the registry for the trust list: %w", err)
 	}
-	versions := make([]trustlist.Version, len(resp.Lists))
+	versions, entries := make([]trustlist.Version, len(resp.Lists)), make([]registry.ListEntry, len(resp.Lists))
 	for i, item := range resp.Lists {
 		versions[i].Index = item.Index
 		if versions[i].List, err = trustlist.Verify(item.JWT, anchor); err != nil {
+			return nil, err
+		}
+		entries[i] = versions[i].List.Entry()
+	}
+	if w.pins != nil {
+		if err := w.pins.checkLists(resp, entries); err != nil {
 			return nil, err
 		}
 	}

@@ -50,7 +50,7 @@ func newWallet(s streams) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&w.dir, "wallet", "", "folder of the wallet")
 	cmd.PersistentFlags().StringVar(&w.ca, "ca", "", "PEM file of the certificate authority to trust besides the system's")
 	cmd.PersistentFlags().BoolVar(&w.json, "json", false, "print one JSON document")
-	cmd.AddCommand(w.newInit(s), w.newReceive(s), w.newSync(s), w.newList(s), w.newShow(s), w.newStatement(s), w.newPresent(s))
+	cmd.AddCommand(w.newInit(s), w.newPin(s), w.newReceive(s), w.newSync(s), w.newList(s), w.newShow(s), w.newStatement(s), w.newPresent(s))
 	return cmd
 }
 
@@ -133,7 +133,7 @@ func passphrase(s streams, isNew bool) ([]byte, error) {
 }
 
 func (f *walletFlags) newInit(s streams) *cobra.Command {
-	var registryURL, anchorPath, origin string
+	var registryURL, anchorPath, origin, policy string
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make a wallet; print its public key and delivery proof",
@@ -153,16 +153,17 @@ func (f *walletFlags) newInit(s streams) *cobra.Command {
 				}
 				origin = u.Host + strings.TrimSuffix(u.Path, "/")
 			}
-			return f.create(cmd.Context(), s, registryURL, origin, anchor)
+			return f.create(cmd.Context(), s, registryURL, origin, policy, anchor)
 		},
 	}
 	cmd.Flags().StringVar(&registryURL, "registry", "", "URL of the registry")
 	cmd.Flags().StringVar(&origin, "origin", "", "name of the registry's log; default the URL without https://")
+	cmd.Flags().StringVar(&policy, "policy", "", "folder with policy and policy-auditors to pin; without it the registry's word is taken")
 	cmd.Flags().StringVar(&anchorPath, "trust-anchor", "", "file of the trust anchor's public JWK")
 	return cmd
 }
 
-func (f *walletFlags) create(ctx context.Context, s streams, registryURL, origin string, anchor keys.Public) error {
+func (f *walletFlags) create(ctx context.Context, s streams, registryURL, origin, policy string, anchor keys.Public) error {
 	path := filepath.Join(f.dir, walletFileName)
 	if _, err := os.Stat(path); err == nil {
 		return wallet.ErrWallet
@@ -188,6 +189,9 @@ func (f *walletFlags) create(ctx context.Context, s streams, registryURL, origin
 		return err
 	}
 	w, err := wallet.Create(ctx, *cfg, origin, anchor)
+	if err == nil && policy != "" {
+		err = pinPolicies(ctx, w, policy)
+	}
 	if err != nil {
 		return errors.Join(err, st.Close())
 	}
@@ -247,10 +251,48 @@ func (f *walletFlags) newSync(s streams) *cobra.Command {
 			for _, place := range report.Junk {
 				fmt.Fprintf(s.out, "not valid, counts for nothing: %s\n", place)
 			}
+			for _, place := range report.Unavailable {
+				fmt.Fprintf(s.out, "recorded, but the registry does not give it now: %s\n", place)
+			}
+			if report.Incomplete > 0 {
+				s.say("%d came without all their parts: ask their issuers with `akashi wallet refresh`", report.Incomplete)
+			}
 			s.say("%d new, %d statements sent", len(report.New), report.Sent)
+			f.sayHowRead(s, report)
 			return nil
 		}),
 	}
+}
+
+// sayHowRead says what the registry learned, and whether its word was checked.
+func (f *walletFlags) sayHowRead(s streams, report *wallet.SyncReport) {
+	switch {
+	case !report.Proven:
+		s.say("note: this wallet pins no policy, so it asked for its own keys, which the registry sees, and took the registry's word; see akashi wallet pin --help")
+	case report.AsOf != nil:
+		s.say("proven complete until %s", report.AsOf.UTC().Format(time.RFC3339))
+	}
+}
+
+func (f *walletFlags) newPin(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "pin DIR",
+		Short: "Pin the witnesses and auditors of the registry: DIR/policy and DIR/policy-auditors",
+		Long: "Pin the witnesses and auditors of the registry, once and for good. From then on the wallet reads the registry in whole buckets, so that\n" +
+			"it does not show which records it wants, and takes nothing without proof.",
+		Args: exactArgs("DIR"),
+		RunE: f.with(s, func(ctx context.Context, w *wallet.Wallet, args []string) error {
+			return pinPolicies(ctx, w, args[0])
+		}),
+	}
+}
+
+func pinPolicies(ctx context.Context, w *wallet.Wallet, dir string) error {
+	witnesses, auditors, err := loadPolicies(filepath.Join(dir, filePolicy), filepath.Join(dir, fileAuditors))
+	if err != nil {
+		return err
+	}
+	return w.Pin(ctx, witnesses, auditors)
 }
 
 func (f *walletFlags) newList(s streams) *cobra.Command {
