@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"akashi/attestation"
+	"akashi/internal/evidence"
 	"akashi/internal/sdjwt"
 	"akashi/internal/store"
 	"akashi/registry"
@@ -16,6 +17,8 @@ import (
 )
 
 var (
+	// ErrFollows is returned for an engagement that may not follow one of the same contract that was logged before it.
+	ErrFollows = errors.New("another engagement of this contract stands in the registry, so that this one would count for nothing: refuse it and ask the employer for one with a contract document of its own")
 	// ErrPlan is returned for an engagement whose plan of slots is not the whole one.
 	ErrPlan = errors.New("the engagement's plan is not complete, so gaps could be hidden in it: refuse it and ask the employer for a right one")
 	// ErrIncomplete is returned for an engagement without all of its disclosures.
@@ -46,11 +49,11 @@ func (w *Wallet) Receive(ctx context.Context, compact string) (*Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	index, err := w.engagementIndex(ctx, d, role)
+	index, err := w.engagementIndex(ctx, d, role, history.Latest())
 	if err != nil {
 		return nil, err
 	}
-	it.Index, it.Proven = &index, w.Pinned()
+	it.Index = &index
 	return it, w.Store.Update(ctx, func(tx store.Tx) error { return saveItem(tx, *it) })
 }
 
@@ -163,17 +166,18 @@ func (w *Wallet) checkDelivery(e *attestation.Engagement) error {
 	return nil
 }
 
-// engagementIndex finds the engagement in its contract's ladder and returns its place in the log.
-func (w *Wallet) engagementIndex(ctx context.Context, d *document, role attestation.Role) (uint64, error) {
+// engagementIndex finds the engagement in its contract's ladder and returns its place in the log. Those below it must be such that it may
+// follow them: an employer could log one beforehand, and all that the worker gets under this one would be worth nothing.
+func (w *Wallet) engagementIndex(ctx context.Context, d *document, role attestation.Role, list *trustlist.List) (uint64, error) {
 	var contract registry.Hash
 	if err := contract.UnmarshalText([]byte(d.claims.(*attestation.Engagement).ContractHash)); err != nil {
 		return 0, fmt.Errorf("contract_hash: %w", err)
 	}
-	writer, reader := registry.WriterFor(role, d.issuer.ID), w.reader()
+	writer := registry.WriterFor(role, d.issuer.ID)
 	for n := range registry.MaxRungs {
 		s := registry.EngagementSecret(contract, n)
 		key := registry.KeyOf(writer, s.Find())
-		members, err := reader.lookup(ctx, []registry.Key{key})
+		members, err := w.lookup(ctx, []registry.Key{key})
 		if err != nil {
 			return 0, err
 		}
@@ -181,8 +185,19 @@ func (w *Wallet) engagementIndex(ctx context.Context, d *document, role attestat
 		if m == nil {
 			return 0, ErrNotLogged
 		}
-		if jwt, err := registry.OpenA(s, key, m.A); err == nil && m.MatchesValue() && sameJWT(jwt, d.Verified) {
+		jwt, err := registry.OpenA(s, key, m.A)
+		switch {
+		case err != nil || !m.MatchesValue():
+			continue
+		case sameJWT(jwt, d.Verified):
 			return m.Index, nil
+		}
+		earlier, err := w.verify(jwt+"~", list)
+		if err != nil || earlier.typ != attestation.TypeEngagement || earlier.issuer.ID != d.issuer.ID {
+			continue // counts for nobody
+		}
+		if err := evidence.CheckFollows(earlier.claims.(*attestation.Engagement), d.claims.(*attestation.Engagement), earlier.Payload, d.Payload); err != nil {
+			return 0, fmt.Errorf("%w: %w", ErrFollows, err)
 		}
 	}
 	return 0, ErrNotLogged

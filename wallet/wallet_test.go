@@ -274,6 +274,10 @@ func TestReceiveRefuses(t *testing.T) {
 		}, says: "delivery proof"},
 		{name: "a disclosure missing", actor: "employer-A", cut: true, want: wallet.ErrIncomplete},
 		{name: "not logged", actor: "employer-A", unseen: true, want: wallet.ErrNotLogged},
+		{name: "other secrets than an earlier one of its contract", actor: "employer-A", spoil: func(s *setup) spoil {
+			earlier := s.Claims(s.compact)["contract_hash"]
+			return func(c map[string]any) { c["contract_hash"] = earlier }
+		}, want: wallet.ErrFollows},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSetup(t)
@@ -281,7 +285,10 @@ func TestReceiveRefuses(t *testing.T) {
 			if c.spoil != nil {
 				change = c.spoil(s)
 			}
-			compact := s.ForgeEngagement(c.actor, s.compact, change)
+			compact := s.ForgeEngagement(c.actor, s.compact, func(claims map[string]any) {
+				claims["contract_hash"] = registry.Hash{1}.String() // a contract of its own, in which it follows no other
+				change(claims)
+			})
 			if !c.unseen {
 				s.logEngagement(c.actor, compact)
 			}
@@ -305,7 +312,7 @@ func TestReceiveRefuses(t *testing.T) {
 	}
 }
 
-// logEngagement writes an engagement into the next rung of its contract's ladder.
+// logEngagement writes an engagement into its contract's ladder, above what stands there.
 func (s *setup) logEngagement(actor, compact string) {
 	s.t.Helper()
 	var contract registry.Hash
@@ -314,9 +321,12 @@ func (s *setup) logEngagement(actor, compact string) {
 	}
 	jwt, _, _ := strings.Cut(compact, "~")
 	writer := s.Orgs[actor].ID
-	s.Registry.Put(writer, s.Seal(writer, registry.EngagementSecret(contract, 1), jwt, nil, keys.Public{}))
-	if actor != "employer-A" {
-		s.Registry.Put(writer, s.Seal(writer, registry.EngagementSecret(contract, 0), jwt, nil, keys.Public{}))
+	for n := range registry.MaxRungs {
+		secret := registry.EngagementSecret(contract, n)
+		if _, taken := s.Registry.Entries()[registry.KeyOf(writer, secret.Find())]; !taken {
+			s.Registry.Put(writer, s.Seal(writer, secret, jwt, nil, keys.Public{}))
+			return
+		}
 	}
 }
 

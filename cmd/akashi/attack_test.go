@@ -127,6 +127,17 @@ func (a *attackers) log(actor string, s attestation.Stream, p attestation.Period
 	}
 }
 
+// engage writes an engagement to rung n of a contract's ladder.
+func (a *attackers) engage(actor string, contract registry.Hash, n int, compact string) {
+	a.t.Helper()
+	writer, secret := a.parties[actor].ID, registry.EngagementSecret(contract, n)
+	jwt, _, _ := strings.Cut(compact, "~")
+	box := must(registry.SealA(rand.Reader, secret, registry.KeyOf(writer, secret.Find()), jwt))(a.t)
+	if err := a.submit(actor, writer, registry.Record{X: secret.Find(), A: box, B: registry.Bytes{}}); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
 // judge lets the worker present everything and returns the assessment of the year.
 func (a *attackers) judge() (*evidence.File, *compliance.Assessment) {
 	a.t.Helper()
@@ -276,6 +287,20 @@ func TestAttacksOnEngagements(t *testing.T) {
 		}
 	}
 
+	// Before it gives the worker an engagement, the employer logs another one of the same contract with another pay day.
+	var other registry.Hash
+	_, _ = rand.Read(other[:])
+	trap := again(func(p map[string]any) { p["contract_hash"], p["pay_day"] = other.String(), 31 })
+	given := again(func(p map[string]any) { p["contract_hash"] = other.String() })
+	a.engage(employer, other, 0, trap)
+	a.engage(employer, other, 1, given)
+	if err := a.audited(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.wallet.Receive(t.Context(), given); !errors.Is(err, wallet.ErrFollows) {
+		t.Errorf("an engagement that may not follow the one below it: the wallet says %v, want %v", err, wallet.ErrFollows)
+	}
+
 	// A delivery key of the employer's own: the proof is not the worker's.
 	thief := must(keys.Generate(keys.ES256))(t)
 	proof := must(registry.MakeDeliveryProof(thief, thief.Public(), a.in.cfg.Registry.Origin))(t)
@@ -293,13 +318,7 @@ func TestAttacksOnEngagements(t *testing.T) {
 	if err := contract.UnmarshalText([]byte(payload["contract_hash"].(string))); err != nil {
 		t.Fatal(err)
 	}
-	secret := registry.EngagementSecret(contract, 1)
-	own := a.parties[employer].ID
-	jwt, _, _ := strings.Cut(late, "~")
-	box := must(registry.SealA(rand.Reader, secret, registry.KeyOf(own, secret.Find()), jwt))(t)
-	if err := a.submit(employer, own, registry.Record{X: secret.Find(), A: box, B: registry.Bytes{}}); err != nil {
-		t.Fatal(err)
-	}
+	a.engage(employer, contract, 1, late)
 	a.at(2026, time.November, 20, 9)
 	_, got := a.judge()
 	for _, p := range []string{"2025-11", "2026-05", "2026-09"} {

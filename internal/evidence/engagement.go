@@ -361,6 +361,32 @@ func mayFollow(before, c *attestation.Engagement) error {
 	return nil
 }
 
+// repeats checks that a later plan has every digest of an earlier one.
+func (p plan) repeats(before plan) error {
+	for s, periods := range before {
+		for period, digest := range periods {
+			if p[s][period] != digest {
+				return &failure{CodeEngagementSlots, fmt.Errorf("the later engagement does not repeat the slot %s %s", s, period)}
+			}
+		}
+	}
+	return nil
+}
+
+// CheckFollows checks what one engagement says against an earlier one of its contract's ladder, each given with its payload as signed. A
+// wallet asks before it takes the later one: a verifier refuses an engagement that does not follow, and with it all that the worker has.
+func CheckFollows(earlier, later *attestation.Engagement, earlierPayload, laterPayload []byte) error {
+	before, err := planOf(earlierPayload)
+	if err != nil {
+		return err
+	}
+	p, err := planOf(laterPayload)
+	if err != nil {
+		return err
+	}
+	return errors.Join(mayFollow(earlier, later), p.repeats(before))
+}
+
 // engagementRung verifies one rung of the ladder. before is the plan of the valid rung below it: its digests must be repeated, and a
 // period may be added only if it begins after the day of the logging.
 func (j *judge) engagementRung(r *rung, before plan) (*attestation.Engagement, plan, error) {
@@ -376,12 +402,8 @@ func (j *judge) engagementRung(r *rung, before plan) (*attestation.Engagement, p
 		return nil, nil, err
 	}
 	existedBy, _ := j.bounds(r.effective)
-	for s, periods := range before {
-		for period, digest := range periods {
-			if p[s][period] != digest {
-				return nil, nil, &failure{CodeEngagementSlots, fmt.Errorf("the later engagement does not repeat the slot %s %s", s, period)}
-			}
-		}
+	if err := p.repeats(before); err != nil {
+		return nil, nil, err
 	}
 	for s, periods := range p {
 		for period := range periods {
