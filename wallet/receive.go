@@ -53,7 +53,7 @@ func (w *Wallet) Receive(ctx context.Context, compact string) (*Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	it.Index = &index
+	it.Index, it.Proven = &index, w.Pinned()
 	return it, w.Store.Update(ctx, func(tx store.Tx) error { return saveItem(tx, *it) })
 }
 
@@ -173,11 +173,11 @@ func (w *Wallet) engagementIndex(ctx context.Context, d *document, role attestat
 	if err := contract.UnmarshalText([]byte(d.claims.(*attestation.Engagement).ContractHash)); err != nil {
 		return 0, fmt.Errorf("contract_hash: %w", err)
 	}
-	writer := registry.WriterFor(role, d.issuer.ID)
+	writer, reader := registry.WriterFor(role, d.issuer.ID), w.reader()
 	for n := range registry.MaxRungs {
 		s := registry.EngagementSecret(contract, n)
 		key := registry.KeyOf(writer, s.Find())
-		members, err := w.lookup(ctx, []registry.Key{key})
+		members, err := reader.lookup(ctx, []registry.Key{key})
 		if err != nil {
 			return 0, err
 		}
