@@ -240,9 +240,9 @@ func adminRoute[Req, Resp any](do func(context.Context, Req) (*Resp, error)) htt
 	}
 }
 
-// serveAdmin listens on the folder's unix socket, which only the owner may use.
-func (in *instance) serveAdmin(a admin) error {
-	path := in.cfg.path(socketName)
+// serveSocket listens on a unix socket in the folder, which only the owner may use.
+func (in *instance) serveSocket(name string, h http.Handler) error {
+	path := in.cfg.path(name)
 	if conn, err := net.Dial("unix", path); err == nil {
 		conn.Close()
 		return fmt.Errorf("another akashi serves %s already", in.cfg.path(configName))
@@ -256,7 +256,7 @@ func (in *instance) serveAdmin(a admin) error {
 		l.Close()
 		return err
 	}
-	s := &http.Server{Handler: adminHandler(a), ReadHeaderTimeout: 10 * time.Second}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	in.servers = append(in.servers, s)
 	go func() { _ = s.Serve(l) }()
 	return nil
@@ -306,12 +306,8 @@ func callAdmin[Resp any](ctx context.Context, client *http.Client, path string, 
 // openAdmin reaches the instance of a configuration. done ends what it opened.
 func openAdmin(s streams, cfg *Config) (a admin, done func() error, err error) {
 	path := cfg.path(socketName)
-	if conn, err := net.Dial("unix", path); err == nil {
-		conn.Close()
-		dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
-		}
-		return &remoteAdmin{&http.Client{Transport: &http.Transport{DialContext: dial}}}, func() error { return nil }, nil
+	if client := dialSocket(path); client != nil {
+		return &remoteAdmin{client}, func() error { return nil }, nil
 	}
 	s.say("no service listens on %s: working on the stores in %s", path, cfg.dir)
 	st, err := cfg.openStore(nil, "issuer", "store")

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"akashi/internal/logserver"
 )
 
 // Config is DIR/config.yaml. Every field outside lists may be overridden by the variable named AKASHI_ and its path in capitals, for example
@@ -33,6 +35,7 @@ type RegistryConfig struct {
 	Origin        string        `yaml:"origin"`         // name of the log, first line of every checkpoint
 	Epoch         time.Duration `yaml:"epoch"`          // how long a batch is collected; 200ms to 60s
 	Idle          time.Duration `yaml:"idle"`           // an idle registry closes an epoch this often; 0 = never
+	Map           string        `yaml:"map,omitempty"`  // memory (default) or buckets: where the map is kept; may be changed at any start
 	MetricsListen string        `yaml:"metrics_listen"` // host:port for GET /metrics, plain http for the operator alone; empty = none
 }
 
@@ -145,6 +148,9 @@ func (c *Config) checkServices() error {
 		need("registry.listen", c.Registry.Listen), need("issuer.url", c.Issuer.URL), need("issuer.listen", c.Issuer.Listen))
 	if c.Registry.Epoch < time.Millisecond || c.Registry.Epoch > time.Minute {
 		err = errors.Join(err, fmt.Errorf("registry.epoch %s is outside 1ms to 60s", c.Registry.Epoch))
+	}
+	if m := logserver.MapKind(c.Registry.Map); m != "" && m != logserver.MapMemory && m != logserver.MapBuckets {
+		err = errors.Join(err, fmt.Errorf("registry.map %q is neither memory nor buckets", m))
 	}
 	return err
 }

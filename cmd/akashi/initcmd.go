@@ -44,6 +44,7 @@ const (
 	fileTLS       = "tls.pem"
 	fileTLSKey    = "tls-key.pem"
 	fileLogKey    = "log.key"
+	fileLogVKey   = "log.vkey"
 	dirTrustLists = "trust-lists"
 )
 
@@ -63,7 +64,9 @@ func newInit(s streams) *cobra.Command {
 		Use:   "init DIR",
 		Short: "Make keys, certificates, trust list, policy and DIR/config.yaml",
 		Long: "Make a folder that `akashi serve --config DIR/config.yaml` runs: keys, a certificate authority (DIR/ca.pem), certificates,\n" +
-			"an empty trust list, the two policy files and the configuration. With --role, a witness or auditor of its own.",
+			"an empty trust list, the two policy files and the configuration. With --role, a witness or auditor of its own: give it the log's\n" +
+			"verifier key, DIR/log.vkey of the registry; it prints its policy line. With --policy and --policy-auditors, a registry with outside\n" +
+			"witnesses and auditors in place of its own: files of such lines, also for a folder that was made before and never served.",
 		Args: exactArgs("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.dir, o.now = args[0], time.Now()
@@ -83,8 +86,8 @@ func newInit(s streams) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.host, "host", "localhost", "name under which the services are reached")
 	f.IntVar(&o.port, "port", defaultPort, "first port; the others follow; 0 takes free ones")
-	f.StringVar(&o.policy, "policy", "", "C2SP policy file of outside witnesses (with --policy-auditors)")
-	f.StringVar(&o.auditors, "policy-auditors", "", "C2SP policy file of outside auditors")
+	f.StringVar(&o.policy, "policy", "", "file of the outside witnesses' policy lines, or C2SP policy file (with --policy-auditors)")
+	f.StringVar(&o.auditors, "policy-auditors", "", "the same of the outside auditors")
 	f.StringVar(&m.role, "role", "", "witness or auditor: a folder for one of these alone")
 	f.StringVar(&m.name, "name", "", "with --role: its name in the policy")
 	f.StringVar(&m.log, "log", "", "with --role: the log's verifier key")
@@ -95,11 +98,13 @@ func newInit(s streams) *cobra.Command {
 
 // initInstance makes a folder for a whole instance. An existing configuration is never overwritten.
 func initInstance(o initOptions) (*Config, error) {
-	if _, err := os.Stat(filepath.Join(o.dir, configName)); err == nil {
-		return nil, fmt.Errorf("%s is there already: choose another folder, or remove it", filepath.Join(o.dir, configName))
-	}
 	if (o.policy == "") != (o.auditors == "") {
 		return nil, &exitError{exitUsage, errors.New("--policy and --policy-auditors go together")}
+	}
+	if _, err := os.Stat(filepath.Join(o.dir, configName)); err == nil && o.policy != "" {
+		return o.replaceMembers()
+	} else if err == nil {
+		return nil, fmt.Errorf("%s is there already: choose another folder, or remove it", filepath.Join(o.dir, configName))
 	}
 	if err := os.MkdirAll(filepath.Join(o.dir, dirTrustLists), 0o700); err != nil {
 		return nil, err
@@ -123,7 +128,7 @@ func initInstance(o initOptions) (*Config, error) {
 		return nil, err
 	}
 	if o.policy != "" {
-		err = o.copyPolicies()
+		err = o.outsidePolicies(c, logVKey)
 	} else {
 		err = o.writeMembers(c, logVKey, service)
 	}
@@ -176,6 +181,7 @@ func (o initOptions) writeKeys(c *Config) (logVKey string, err error) {
 		writeFile(c.path(fileAnchor), anchor.Public().JWK(), 0o644),
 		writeFile(c.path(fileAnchorKey), private, 0o600),
 		writeFile(c.trustListPath(1), []byte(list), 0o644),
+		writeFile(c.path(fileLogVKey), []byte(vkey+"\n"), 0o644),
 		writeFile(c.path(fileLogKey), []byte(skey+"\n"), 0o600))
 }
 
@@ -226,16 +232,6 @@ func (o initOptions) writeMembers(c *Config, logVKey string, service func(int) S
 	return errors.Join(
 		build(roleWitness, "", "w", filePolicy, witnessCount, witnessQuorum, 2),
 		build(roleAuditor, auditor.KeySuffix, "a", fileAuditors, auditorCount, auditorQuorum, 2+witnessCount))
-}
-
-func (o initOptions) copyPolicies() error {
-	witnesses, auditors, err := loadPolicies(o.policy, o.auditors)
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		writeFile(filepath.Join(o.dir, filePolicy), witnesses.Marshal(), 0o644),
-		writeFile(filepath.Join(o.dir, fileAuditors), auditors.Marshal(), 0o644))
 }
 
 // loadPolicies reads the pair of policy files and checks that they fit together. Without an auditors' file auditors is nil.

@@ -60,16 +60,7 @@ type instance struct {
 // startInstance starts the services of a folder, in the order in which they need one another. What it returns must be stopped, also
 // when there is an error.
 func startInstance(ctx context.Context, cfg *Config, opt instanceOptions) (*instance, error) {
-	in := &instance{cfg: cfg, opt: opt, failed: make(chan error, 16), metrics: newMetrics()}
-	if in.opt.now == nil {
-		in.opt.now = time.Now
-	}
-	if in.opt.log == nil {
-		in.opt.log = slog.New(slog.DiscardHandler)
-	}
-	if in.opt.roles == nil {
-		in.opt.roles = allRoles
-	}
+	in := newInstance(cfg, opt)
 	var err error
 	if in.client, err = cfg.client(); err != nil {
 		return in, err
@@ -80,6 +71,21 @@ func startInstance(ctx context.Context, cfg *Config, opt instanceOptions) (*inst
 		}
 	}
 	return in, nil
+}
+
+// newInstance is an instance that runs nothing yet.
+func newInstance(cfg *Config, opt instanceOptions) *instance {
+	in := &instance{cfg: cfg, opt: opt, failed: make(chan error, 16), metrics: newMetrics()}
+	if in.opt.now == nil {
+		in.opt.now = time.Now
+	}
+	if in.opt.log == nil {
+		in.opt.log = slog.New(slog.DiscardHandler)
+	}
+	if in.opt.roles == nil {
+		in.opt.roles = allRoles
+	}
+	return in
 }
 
 // client returns the client by which the services of the folder reach one another: it trusts the folder's own authority, and those of
@@ -126,14 +132,23 @@ func (in *instance) openStore(elem ...string) (store.Store, error) {
 }
 
 func (c *Config) openStore(log *slog.Logger, elem ...string) (store.Store, error) {
-	var key []byte
-	if c.Stores.Key != "" {
-		var err error
-		if key, err = readHexKey(c.path(c.Stores.Key), 32); err != nil {
-			return nil, fmt.Errorf("stores.key: %w", err)
-		}
+	key, err := c.storeKey()
+	if err != nil {
+		return nil, err
 	}
 	return store.OpenBadger(c.path(elem...), key, log)
+}
+
+// storeKey returns the key that encrypts the stores, nil for none.
+func (c *Config) storeKey() ([]byte, error) {
+	if c.Stores.Key == "" {
+		return nil, nil
+	}
+	key, err := readHexKey(c.path(c.Stores.Key), 32)
+	if err != nil {
+		return nil, fmt.Errorf("stores.key: %w", err)
+	}
+	return key, nil
 }
 
 // listen serves h over https.
@@ -282,6 +297,7 @@ func (in *instance) registryConfig() (logserver.Config, error) {
 	return logserver.Config{
 		Dir: c.path("registry", "log"), Origin: c.Registry.Origin, LogKey: signer, Store: st, Anchor: in.anchor,
 		Policy: witnesses, Auditors: auditors, Witnesses: endpoints(witnesses), AuditorURLs: endpoints(auditors),
+		Map: logserver.MapKind(c.Registry.Map), Folders: []string{c.path("registry", "store")},
 		HTTP: in.client, Now: in.opt.now, EpochInterval: epoch, IdleInterval: idle, Log: in.opt.log, Traces: in.opt.traces,
 	}, nil
 }
@@ -301,7 +317,12 @@ func (in *instance) admitTrustLists(ctx context.Context) error {
 		return err
 	}
 	for _, jwt := range lists {
-		if err := in.registry.AddTrustList(ctx, jwt); err != nil {
+		err := in.registry.AddTrustList(ctx, jwt)
+		if errors.Is(err, logserver.ErrNotPublished) {
+			in.opt.log.WarnContext(ctx, "a trust list is logged and not published: too few witnesses answer")
+			err = nil
+		}
+		if err != nil {
 			return fmt.Errorf("admitting a trust list: %w", err)
 		}
 	}

@@ -71,8 +71,13 @@ func serve(ctx context.Context, s streams, cfg *Config, opt instanceOptions) (er
 	if err != nil {
 		return err
 	}
+	if in.registry != nil {
+		if err := in.serveRegistryAdmin(); err != nil {
+			return err
+		}
+	}
 	if in.issuer != nil {
-		if err := in.serveAdmin(in.admin()); err != nil {
+		if err := in.serveSocket(socketName, adminHandler(in.admin())); err != nil {
 			return err
 		}
 		stopped := make(chan struct{})

@@ -479,3 +479,14 @@ func signedSize(ctx context.Context, client *http.Client, url string, cp *regist
 	}
 	return 0
 }
+
+// TrustLists returns the versions of the trust list that a registry's store has, the first one first.
+func TrustLists(ctx context.Context, st store.Store) (lists []string, err error) {
+	err = st.View(ctx, func(tx store.Tx) error {
+		return tx.Scan([]byte(keyList), func(_, jwt []byte) error {
+			lists = append(lists, string(jwt))
+			return nil
+		})
+	})
+	return lists, err
+}
