@@ -1,6 +1,7 @@
 package attestation
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 )
@@ -87,6 +88,19 @@ func TestPlanFollowsTheClosingDay(t *testing.T) {
 	for closingDay, want := range map[int][]Period{31: {"2025-11", "2025-12", "2026-01"}, 20: {"2025-12", "2026-01", "2026-02"}, 25: {"2025-11", "2025-12", "2026-01", "2026-02"}} {
 		if got := Plan(start, end, closingDay)[WageBank]; !slices.Equal(got, want) {
 			t.Errorf("closing day %d: %v, want %v", closingDay, got, want)
+		}
+	}
+}
+
+func TestPeriodsEndWhereNoneCanBeWritten(t *testing.T) {
+	for _, c := range []struct{ first, last, want string }{
+		{"9999-11-30", "9999-12-31", "[9999-11 9999-12]"},
+		{"0001-01-01", "0001-02-01", "[]"},
+	} {
+		first, _ := ParseDate(c.first)
+		last, _ := ParseDate(c.last)
+		if got := fmt.Sprint(PeriodsBetween(Month, first, last)); got != c.want {
+			t.Errorf("%s to %s: got %s, want %s", c.first, c.last, got, c.want)
 		}
 	}
 }

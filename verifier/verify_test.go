@@ -112,6 +112,8 @@ func TestVerifyKinds(t *testing.T) {
 		{"presentation with another anchor's list", marshal(t, p), strangers.Lists[0].JWT, verifier.KindPresentation, compliance.Fail, verifier.CodeList},
 		{"presentation with a member more", strings.Replace(marshal(t, p), "{", `{"x":1,`, 1), list, verifier.KindPresentation, compliance.Fail, verifier.CodeForm},
 		{"presentation with a foreign statement", marshal(t, evidence.Presentation{Engagement: engagement, Statements: []string{unbound}}), list, verifier.KindPresentation, compliance.Fail, verifier.CodeSignature},
+		{"presentation whose engagement nobody signed for", marshal(t, evidence.Presentation{Engagement: engagement[:strings.LastIndexByte(engagement, '~')+1]}), list, verifier.KindPresentation, compliance.Fail, verifier.CodeBinding},
+		{"presentation whose attestation nobody signed for", marshal(t, evidence.Presentation{Engagement: engagement, Attestations: []string{unbound}}), list, verifier.KindPresentation, compliance.Fail, verifier.CodeBinding},
 		{"presentation with a broken attestation", marshal(t, evidence.Presentation{Engagement: engagement, Attestations: []string{"x"}}), list, verifier.KindPresentation, compliance.Fail, verifier.CodeSignature},
 		{"SD-JWT with key binding", attested, list, verifier.KindSDJWT, compliance.Pass, verifier.CodeBinding},
 		{"SD-JWT", unbound + "\n", list, verifier.KindSDJWT, compliance.Pass, verifier.CodeClaims},
