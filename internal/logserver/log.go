@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/transparency-dev/formats/log"
@@ -80,11 +81,35 @@ func (l *tileLog) add(ctx context.Context, first uint64, entries [][]byte) error
 	return errs
 }
 
+// readTile reads a tile. What is read may be a larger part of the tile than was asked for, as what it begins with never changes.
+func (l *tileLog) readTile(ctx context.Context, level, index uint64, width uint8) ([]byte, error) {
+	return l.orNewest(ctx, level, index, width, func(width uint8) ([]byte, error) { return l.reader.ReadTile(ctx, level, index, width) })
+}
+
+// readBundle reads an entry bundle likewise.
+func (l *tileLog) readBundle(ctx context.Context, index uint64, width uint8) ([]byte, error) {
+	return l.orNewest(ctx, 0, index, width, func(width uint8) ([]byte, error) { return l.reader.ReadEntryBundle(ctx, index, width) })
+}
+
+// orNewest reads a partial file or, if it is gone, the full one, or, if there is none yet, the newest partial one: a folder that was
+// restored has only that.
+func (l *tileLog) orNewest(ctx context.Context, level, index uint64, width uint8, read func(uint8) ([]byte, error)) ([]byte, error) {
+	data, err := read(width)
+	if width == 0 || !errors.Is(err, fs.ErrNotExist) {
+		return data, err
+	}
+	size, err := l.reader.IntegratedSize(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the size of the log: %w", err)
+	}
+	return read(layout.PartialTileSize(level, index, size))
+}
+
 // entries calls fn with the data of every entry from index from up to size.
 func (l *tileLog) entries(ctx context.Context, from, size uint64, fn func(data []byte) error) error {
 	for from < size {
 		n := from / layout.EntryBundleWidth
-		bundle, err := client.GetEntryBundle(ctx, l.reader.ReadEntryBundle, n, size)
+		bundle, err := client.GetEntryBundle(ctx, l.readBundle, n, size)
 		if err != nil {
 			return fmt.Errorf("reading the log: %w", err)
 		}
@@ -107,7 +132,7 @@ func (l *tileLog) entry(ctx context.Context, index, size uint64) (data []byte, e
 	if index >= size {
 		return nil, fmt.Errorf("entry %d of %d does not exist", index, size)
 	}
-	bundle, err := client.GetEntryBundle(ctx, l.reader.ReadEntryBundle, index/layout.EntryBundleWidth, size)
+	bundle, err := client.GetEntryBundle(ctx, l.readBundle, index/layout.EntryBundleWidth, size)
 	if err != nil {
 		return nil, fmt.Errorf("reading the log: %w", err)
 	}
@@ -122,7 +147,7 @@ func (l *tileLog) entry(ctx context.Context, index, size uint64) (data []byte, e
 // hash to the same, or readers would be shown another tree than the one that is signed. Ed25519 is deterministic, so the note is
 // the very one that Tessera makes for that size.
 func (l *tileLog) checkpoint(ctx context.Context, size uint64, root registry.Hash) ([]byte, error) {
-	nodes, err := client.FetchRangeNodes(ctx, size, l.reader.ReadTile)
+	nodes, err := client.FetchRangeNodes(ctx, size, l.readTile)
 	if err != nil {
 		return nil, fmt.Errorf("reading tiles: %w", err)
 	}

@@ -204,7 +204,7 @@ func (s *Server) stateAt(ctx context.Context, m mapOnDisk) (*state, error) {
 	if err != nil {
 		return unusable(err)
 	}
-	nodes, err := client.FetchRangeNodes(ctx, m.size, s.log.reader.ReadTile)
+	nodes, err := client.FetchRangeNodes(ctx, m.size, s.log.readTile)
 	if err != nil {
 		return unusable(err)
 	}

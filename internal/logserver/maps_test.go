@@ -2,8 +2,10 @@ package logserver
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"akashi/internal/store"
@@ -192,6 +194,46 @@ func TestRestartReadsLittle(t *testing.T) {
 			if size := must(log.reader.IntegratedSize(t.Context())); err != nil || st.size != size || st.listN() != 1 {
 				t.Errorf("got %+v, %v, want the state at %d", st, err, size)
 			}
+		})
+	}
+}
+
+// A folder that was restored has of each file only the newest part. It serves what is older all the same: a registry that was behind with
+// its auditors when it was copied starts, and answers under the head that they have signed.
+func TestOnlyNewestParts(t *testing.T) {
+	for _, kind := range mapKinds {
+		t.Run(string(kind), func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.Map = kind }).start()
+			records := r.fill(300)
+			r.waitAll(t)
+			for _, a := range r.auditors {
+				a.down(true)
+			}
+			r.fill(3)
+			size := must(r.server.log.reader.IntegratedSize(t.Context()))
+			if err := r.server.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			newest := fmt.Sprint(size % 256)
+			err := filepath.WalkDir(filepath.Join(r.cfg.Dir, "tile"), func(path string, d fs.DirEntry, err error) error {
+				if err != nil || d.IsDir() || filepath.Ext(filepath.Dir(path)) != ".p" {
+					return err
+				}
+				if strings.HasSuffix(filepath.Dir(path), "001.p") && filepath.Base(path) != newest || strings.HasSuffix(filepath.Dir(path), "000.p") && !strings.Contains(path, "/1/") {
+					return os.Remove(path)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.open()
+			look, head, cp := r.lookup(keyOf(records[0]), keyOf(records[299]))
+			if cp.Size >= size {
+				t.Errorf("answers under a head of size %d, which no auditor has signed", cp.Size)
+			}
+			r.checkMember(look.Results[0], records[0], head, cp)
+			r.checkMember(look.Results[1], records[299], head, cp)
 		})
 	}
 }

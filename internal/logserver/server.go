@@ -150,7 +150,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: log, stop: stop,
-		tiles:     newTileCache(log.reader.ReadTile),
+		tiles:     newTileCache(log.readTile),
 		witnesses: newCosigners(cfg.Witnesses, cfg.HTTP),
 		auditors:  newCosigners(cfg.AuditorURLs, cfg.HTTP),
 		metrics:   newMetrics(),
