@@ -168,7 +168,7 @@ type Item struct {
 func (w *Wallet) List(ctx context.Context) ([]Item, error) {
 	var items []Item
 	err := w.Store.View(ctx, func(tx store.Tx) error {
-		items = nil
+		items = []Item{}
 		return tx.Scan([]byte(prefixItem), func(_, value []byte) error {
 			var it Item
 			if err := json.Unmarshal(value, &it); err != nil {

@@ -50,7 +50,8 @@ func newWallet(s streams) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&w.dir, "wallet", "", "folder of the wallet")
 	cmd.PersistentFlags().StringVar(&w.ca, "ca", "", "PEM file of the certificate authority to trust besides the system's")
 	cmd.PersistentFlags().BoolVar(&w.json, "json", false, "print one JSON document")
-	cmd.AddCommand(w.newInit(s), w.newPin(s), w.newReceive(s), w.newSync(s), w.newList(s), w.newShow(s), w.newStatement(s), w.newPresent(s))
+	cmd.AddCommand(w.newInit(s), w.newPin(s), w.newReceive(s), w.newSync(s), w.newList(s), w.newShow(s), w.newStatement(s), w.newPresent(s),
+		w.newBackup(s), w.newRestore(s), w.newExport(s))
 	return cmd
 }
 
@@ -70,22 +71,30 @@ func (f *walletFlags) with(s streams, do func(context.Context, *wallet.Wallet, [
 }
 
 func (f *walletFlags) open(s streams) (store.Store, *wallet.Config, error) {
-	if f.dir == "" {
-		return nil, nil, &exitError{exitUsage, errors.New("--wallet DIR is needed")}
-	}
-	data, err := os.ReadFile(filepath.Join(f.dir, walletFileName))
+	file, err := f.file()
 	if err != nil {
-		return nil, nil, errors.Join(wallet.ErrNoWallet, err)
-	}
-	var file walletFile
-	if err := json.Unmarshal(data, &file); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", walletFileName, err)
+		return nil, nil, err
 	}
 	pass, err := passphrase(s, false)
 	if err != nil {
 		return nil, nil, err
 	}
-	return f.openStore(file, pass)
+	return f.openStore(*file, pass)
+}
+
+func (f *walletFlags) file() (*walletFile, error) {
+	if f.dir == "" {
+		return nil, &exitError{exitUsage, errors.New("--wallet DIR is needed")}
+	}
+	data, err := os.ReadFile(filepath.Join(f.dir, walletFileName))
+	if err != nil {
+		return nil, errors.Join(wallet.ErrNoWallet, err)
+	}
+	file := new(walletFile)
+	if err := json.Unmarshal(data, file); err != nil {
+		return nil, fmt.Errorf("%s: %w", walletFileName, err)
+	}
+	return file, nil
 }
 
 func (f *walletFlags) openStore(file walletFile, pass []byte) (store.Store, *wallet.Config, error) {
@@ -164,6 +173,29 @@ func (f *walletFlags) newInit(s streams) *cobra.Command {
 }
 
 func (f *walletFlags) create(ctx context.Context, s streams, registryURL, origin, policy string, anchor keys.Public) error {
+	var w *wallet.Wallet
+	err := f.fill(s, registryURL, func(cfg wallet.Config) (err error) {
+		if w, err = wallet.Create(ctx, cfg, origin, anchor); err == nil && policy != "" {
+			err = pinPolicies(ctx, w, policy)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	proof, err := w.DeliveryProof()
+	if err != nil {
+		return err
+	}
+	s.say("made a wallet in %s; give the employer both values, and nobody the folder", f.dir)
+	return s.json(struct {
+		HolderJWK     json.RawMessage `json:"holder_jwk"`
+		DeliveryProof string          `json:"delivery_proof"`
+	}{w.PublicJWK(), proof})
+}
+
+// fill makes the folder of a new wallet, with a store under a new passphrase, and lets put fill it.
+func (f *walletFlags) fill(s streams, registryURL string, put func(wallet.Config) error) error {
 	path := filepath.Join(f.dir, walletFileName)
 	if _, err := os.Stat(path); err == nil {
 		return wallet.ErrWallet
@@ -188,29 +220,14 @@ func (f *walletFlags) create(ctx context.Context, s streams, registryURL, origin
 	if err != nil {
 		return err
 	}
-	w, err := wallet.Create(ctx, *cfg, origin, anchor)
-	if err == nil && policy != "" {
-		err = pinPolicies(ctx, w, policy)
-	}
-	if err != nil {
-		return errors.Join(err, st.Close())
-	}
 	data, err := json.Marshal(file)
-	if err != nil {
-		return errors.Join(err, st.Close())
+	if err == nil {
+		err = put(*cfg)
 	}
-	if err := errors.Join(writeFile(path, data, 0o600), st.Close()); err != nil {
-		return err
+	if err == nil {
+		err = writeFile(path, data, 0o600)
 	}
-	proof, err := w.DeliveryProof()
-	if err != nil {
-		return err
-	}
-	s.say("made a wallet in %s; give the employer both values, and nobody the folder", f.dir)
-	return s.json(struct {
-		HolderJWK     json.RawMessage `json:"holder_jwk"`
-		DeliveryProof string          `json:"delivery_proof"`
-	}{w.PublicJWK(), proof})
+	return errors.Join(err, st.Close())
 }
 
 func (f *walletFlags) newReceive(s streams) *cobra.Command {
