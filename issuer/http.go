@@ -10,27 +10,31 @@ import (
 
 	"akashi/attestation"
 	"akashi/internal/keys"
+	"akashi/internal/web"
 	"akashi/registry"
 	"akashi/schemas"
 )
 
-// maxRequest bounds a request body; none of the routes reads one.
-const maxRequest = 4 << 10
+// maxRequest bounds a request body: the largest is a credential request with a batch of proofs.
+const maxRequest = 256 << 10
 
 // Handler serves what anybody may read of the issuers here. These are all its routes.
 //
 //	GET /.well-known/jwt-vc-issuer/o/{id}   JWT VC Issuer Metadata (SD-JWT VC, Section 4) of one organization
 //	GET /types/{type}                       SD-JWT VC Type Metadata (Section 5)
 //	GET /healthz
+//	and those of OpenID4VCI, see routeVCI
 func (i *Issuer) Handler() http.Handler {
 	r := mux.NewRouter()
 	get := func(path string, h http.HandlerFunc) { r.HandleFunc(path, h).Methods(http.MethodGet, http.MethodHead) }
 	get("/.well-known/jwt-vc-issuer/o/{id}", i.serveIssuerMetadata)
 	get("/types/{type}", serveTypeMetadata)
 	get("/healthz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, []byte(`{"status":"ok"}`)) })
+	i.routeVCI(r)
 	r.NotFoundHandler = problemHandler(http.StatusNotFound, "no such resource")
 	r.MethodNotAllowedHandler = problemHandler(http.StatusMethodNotAllowed, "this resource is read with GET")
-	return http.MaxBytesHandler(r, maxRequest)
+	limited := i.vci.limiter.Limit(web.LimitBody(maxRequest, r), func(r *http.Request) string { return web.ClientAddress(r, i.vci.cfg.TrustedProxies) })
+	return web.SecureHeaders(web.CORS(limited))
 }
 
 // issuerMetadata is JWT VC Issuer Metadata: the keys by which to verify what the issuer signed.

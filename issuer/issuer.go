@@ -6,7 +6,7 @@
 // worker's presentation of an engagement, which opens the slots that an organization may fill.
 //
 // The credentials are SD-JWT VCs (draft-ietf-oauth-sd-jwt-vc over RFC 9901), bound to the worker's key; [Issuer.Handler] serves the issuers'
-// metadata. Left out: OpenID4VCI, revocation, and engagements that succeed an earlier one of the same contract.
+// metadata, and their side of OpenID4VCI 1.0 ([Issuer.MakeOffer], files vci_*.go). Left out: engagements that succeed an earlier one of the same contract.
 package issuer
 
 import (
@@ -42,12 +42,14 @@ type Config struct {
 	Now      func() time.Time // nil means time.Now
 	Rand     io.Reader        // nil means crypto/rand; read from several goroutines
 	Log      *slog.Logger     // nil discards
+	VCI      VCIConfig        // how wallets collect credentials
 }
 
 // Issuer issues for every organization in its store.
 type Issuer struct {
 	Config
 	imports keyedMutex // by organization: its records are made and sent by one at a time
+	vci     *vci
 }
 
 // New returns an issuer over cfg.Store.
@@ -64,7 +66,8 @@ func New(cfg Config) (*Issuer, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Issuer{Config: cfg}, nil
+	v, err := newVCI(cfg.VCI)
+	return &Issuer{Config: cfg, vci: v}, err
 }
 
 // Org is an organization that issues here.

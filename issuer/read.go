@@ -255,27 +255,32 @@ func (r *reader) engagements(f File) error {
 	sheet := ParseEngagements(f.Name, f.Data)
 	r.report.take(sheet.Encoding, sheet.Ignored, sheet.Notes, sheet.Errors)
 	for _, row := range sheet.Rows {
-		refuse := func(column, problem, remedy string) { r.report.refuse(row.Row, column, "", problem, remedy) }
-		terms := row.Claims.Engagement
-		if terms.Employer.ID != r.o.ID {
-			refuse("employer", "the employer is another organization", "import the row for --org of the employer")
-			continue
-		}
-		holder, err := keys.ParsePublic([]byte(row.Claims.HolderJWK))
-		if err != nil {
-			refuse("holder_jwk", err.Error(), "take the public JWK that `akashi wallet init` printed")
-			continue
-		}
-		e := &Enrolment{Reference: row.Reference, Holder: holder.JWK(), Terms: terms, Secrets: map[attestation.Stream]map[attestation.Period]registry.Secret{}}
-		if proof := row.Claims.DeliveryProof; proof != "" {
-			if e.Delivery, err = deliveryOf(proof, holder, r.i.Origin); err != nil {
-				refuse("delivery_proof", err.Error(), "take the delivery proof that `akashi wallet init` printed for this registry")
-				continue
-			}
-		}
-		r.addEngagement(row.Row, e, row.Claims.DeliveryProof)
+		r.engagement(row)
 	}
 	return nil
+}
+
+// engagement makes a draft of one contract.
+func (r *reader) engagement(row Row[EngagementRow]) {
+	refuse := func(column, problem, remedy string) { r.report.refuse(row.Row, column, "", problem, remedy) }
+	terms := row.Claims.Engagement
+	if terms.Employer.ID != r.o.ID {
+		refuse("employer", "the employer is another organization", "import the row for --org of the employer")
+		return
+	}
+	holder, err := keys.ParsePublic([]byte(row.Claims.HolderJWK))
+	if err != nil {
+		refuse("holder_jwk", err.Error(), "take the public JWK that `akashi wallet init` printed")
+		return
+	}
+	e := &Enrolment{Reference: row.Reference, Holder: holder.JWK(), Terms: terms, Secrets: map[attestation.Stream]map[attestation.Period]registry.Secret{}}
+	if proof := row.Claims.DeliveryProof; proof != "" {
+		if e.Delivery, err = deliveryOf(proof, holder, r.i.Origin); err != nil {
+			refuse("delivery_proof", err.Error(), "take the delivery proof that `akashi wallet init` printed for this registry")
+			return
+		}
+	}
+	r.addEngagement(row.Row, e, row.Claims.DeliveryProof)
 }
 
 func (r *reader) addEngagement(row int, e *Enrolment, deliveryProof string) {

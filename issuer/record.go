@@ -26,7 +26,8 @@ type record struct {
 	X          registry.Hash      `json:"x"`
 	Key        registry.Key       `json:"key"`
 	Logged     bool               `json:"logged,omitempty"`
-	NoRoom     bool               `json:"no_room,omitempty"` // cannot be logged: others have filled the ladder
+	Withdraws  string             `json:"withdraws,omitempty"` // the record that this one takes back
+	NoRoom     bool               `json:"no_room,omitempty"`   // cannot be logged: others have filled the ladder
 	Index      uint64             `json:"index,omitempty"`
 }
 
