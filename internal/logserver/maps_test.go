@@ -10,6 +10,7 @@ import (
 
 	"akashi/internal/store"
 	"akashi/registry"
+	"akashi/registry/prefixmap"
 )
 
 // mapKinds are run through by tests that must hold for every map store.
@@ -234,6 +235,26 @@ func TestOnlyNewestParts(t *testing.T) {
 			}
 			r.checkMember(look.Results[0], records[0], head, cp)
 			r.checkMember(look.Results[1], records[299], head, cp)
+		})
+	}
+}
+
+// The map's file is written while the registry runs, for those who do not get to close it.
+func TestMapFileWritten(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MapFileEpochs = 2 }).start()
+	var covered uint64
+	for range 3 {
+		for range 3 {
+			r.fill(1)
+			r.waitAudited()
+		}
+		waitFor(t, "a newer file", func() bool {
+			_, now, err := prefixmap.Load(filepath.Join(r.cfg.Dir, mapFile))
+			newer := err == nil && now > covered
+			if newer {
+				covered = now
+			}
+			return newer
 		})
 	}
 }
