@@ -90,11 +90,16 @@ func (i *Issuer) authenticateAsserted(o *org, form url.Values, c *caller) error 
 	return nil
 }
 
-// clientKey finds the key of a registered client by kid, or the only one.
+// clientKey finds the key of a registered client by kid, which may also be the key's thumbprint, or takes the only one.
 func (i *Issuer) clientKey(clientID string, header keys.UnverifiedHeader) (keys.Public, error) {
 	client := i.vci.client(clientID)
 	if client == nil {
 		return keys.Public{}, oid4vc.ErrAssertionKey
+	}
+	for _, jwk := range client.Keys {
+		if key, err := keys.ParsePublic(jwk); err == nil && key.Thumbprint() == header.Kid {
+			return key, nil
+		}
 	}
 	set := oid4vc.KeySet{Keys: client.Keys}
 	return set.Find(header.Kid)
