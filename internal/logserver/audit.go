@@ -7,7 +7,11 @@ import (
 
 // audit is the goroutine that brings published checkpoints before the auditors. All are asked for the same checkpoint at a time: a
 // quorum counts on one only. One that takes long for it is left to its work and asked again for a later one.
+//
+// They are asked at most once in AuditInterval, unless somebody waits for their word ([Server.WaitAudited]): what they read they read
+// once, however many epochs it came in, and a pay day's stream of submissions is not slowed by its own audit.
 func (s *Server) audit(ctx context.Context) {
+	var last time.Time
 	for {
 		var retry <-chan time.Time
 		if s.unaudited() {
@@ -20,8 +24,19 @@ func (s *Server) audit(ctx context.Context) {
 			return
 		}
 		if s.unaudited() {
+			s.paceAudit(ctx, last)
+			last = time.Now()
 			s.auditNewest(ctx)
 		}
+	}
+}
+
+// paceAudit waits until AuditInterval has passed since the last time, or somebody is waiting.
+func (s *Server) paceAudit(ctx context.Context, last time.Time) {
+	select {
+	case <-time.After(s.cfg.AuditInterval - time.Since(last)):
+	case <-s.auditUrgent:
+	case <-ctx.Done():
 	}
 }
 

@@ -67,6 +67,7 @@ type Config struct {
 	WitnessTimeout time.Duration // how long the quorum of witnesses is waited for; default 5 s
 	WitnessGrace   time.Duration // how long the healthy ones are waited for beyond the quorum; default 1 s
 	AuditorTimeout time.Duration // how long an auditor may take for one checkpoint; default 30 s
+	AuditInterval  time.Duration // auditors are asked at most once in it while nobody waits for them; default 1 s
 	RetryInterval  time.Duration // pause before a checkpoint without quorum is brought again; default 2 s
 
 	// MapFileEpochs is after how many epochs a map in memory is written to its file, which is done at Close too; default 1,000.
@@ -127,7 +128,8 @@ type Server struct {
 	troubled  string        // why the last publication failed, "" when it did not
 	changed   chan struct{} // closed and replaced at every change
 
-	auditWake chan struct{}
+	auditWake   chan struct{} // something is published that auditors have not signed
+	auditUrgent chan struct{} // somebody waits for them
 
 	thinning sync.Mutex // held while the archive is thinned; guards what follows
 	thinned  time.Time  // when that was done last, by the machine's clock
@@ -156,7 +158,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		metrics:   newMetrics(),
 		tracer:    cfg.Traces.Tracer(tracerName),
 		changed:   make(chan struct{}),
-		auditWake: make(chan struct{}, 1),
+		auditWake: make(chan struct{}, 1), auditUrgent: make(chan struct{}, 1),
 	}
 	s.seq.init()
 	s.pub.wake = make(chan struct{}, 1)
@@ -206,6 +208,7 @@ func (c *Config) complete() error {
 	orDefault(&c.WitnessGrace, time.Second)
 	orDefault(&c.AuditorTimeout, 30*time.Second)
 	orDefault(&c.RetryInterval, 2*time.Second)
+	orDefault(&c.AuditInterval, time.Second)
 	orDefault(&c.Reserve, 256<<20)
 	if c.free == nil {
 		c.free = freeSpace
@@ -325,6 +328,7 @@ func (s *Server) AddTrustList(ctx context.Context, jwt string) error {
 
 // WaitAudited returns when the auditors' quorum has signed the checkpoint that is the newest at the time of the call, or a later one.
 func (s *Server) WaitAudited(ctx context.Context) error {
+	signal(s.auditUrgent)
 	var want uint64
 	for first := true; ; first = false {
 		s.mu.RLock()
