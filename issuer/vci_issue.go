@@ -282,8 +282,8 @@ var ErrEngagementStays = errors.New("an engagement cannot be revoked: it is ende
 
 // Revocation says what becomes of a credential.
 type Revocation struct {
-	Status statuslist.Status // Invalid, for good; Suspended, or Valid again
-	Reason string            // kept here; nobody else sees it
+	Status statuslist.Status `json:"status"` // Invalid, for good; Suspended, or Valid again
+	Reason string            `json:"reason"` // kept here; nobody else sees it
 }
 
 // Revoked says what a revocation changed.

@@ -24,14 +24,14 @@ import (
 
 // OfferRequest says what to offer to one person's wallet.
 type OfferRequest struct {
-	Type      string          // id of a credential configuration
-	Claims    json.RawMessage // of an engagement or an operator-defined type
-	Example   bool            // instead of Claims: fresh valid ones
-	Reference string          // of an attestation: whose; of an engagement: the number it gets here, "" for one made up
-	TxCode    string          // the wallet must know it, with a pre-authorized code
-	Authorize bool            // the authorization code grant, instead of a pre-authorized code
-	ByValue   bool            // the whole offer in the link
-	Scheme    string          // of the link: "" for openid-credential-offer://, haip-vci://, or the https address of a wallet
+	Type      string          `json:"type"`                // id of a credential configuration
+	Claims    json.RawMessage `json:"claims,omitempty"`    // of an engagement or an operator-defined type
+	Example   bool            `json:"example,omitempty"`   // instead of Claims: fresh valid ones
+	Reference string          `json:"reference,omitempty"` // of an attestation: whose; of an engagement: the number it gets here, "" for one made up
+	TxCode    string          `json:"tx_code,omitempty"`   // the person must know it, with a pre-authorized code
+	Authorize bool            `json:"authorize,omitempty"` // the authorization code grant, instead of a pre-authorized code
+	ByValue   bool            `json:"by_value,omitempty"`  // the whole offer in the link
+	Scheme    string          `json:"scheme,omitempty"`    // of the link: "" for openid-credential-offer://, haip-vci://, or the https address of a wallet
 }
 
 // Offer is an offer that was made.

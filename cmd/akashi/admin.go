@@ -28,6 +28,8 @@ import (
 type admin interface {
 	AddOrg(context.Context, orgRequest) (*orgResponse, error)
 	Import(context.Context, importRequest) (*importResponse, error)
+	Offer(context.Context, offerRequest) (*issuer.Offer, error)
+	Revoke(context.Context, revokeRequest) (*issuer.Revoked, error)
 }
 
 type orgRequest struct {
@@ -219,6 +221,8 @@ func adminHandler(a admin) http.Handler {
 	r := mux.NewRouter()
 	r.HandleFunc("/orgs", adminRoute(a.AddOrg)).Methods(http.MethodPost)
 	r.HandleFunc("/import", adminRoute(a.Import)).Methods(http.MethodPost)
+	r.HandleFunc("/offer", adminRoute(a.Offer)).Methods(http.MethodPost)
+	r.HandleFunc("/revoke", adminRoute(a.Revoke)).Methods(http.MethodPost)
 	return http.MaxBytesHandler(r, maxAdminReq)
 }
 

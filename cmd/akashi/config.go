@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +24,8 @@ type Config struct {
 	Host     string         `yaml:"host"`     // name in URLs and certificates
 	Registry RegistryConfig `yaml:"registry"` // log, map, sealed records, trust list
 	Issuer   ServiceConfig  `yaml:"issuer"`
-	Members  []MemberConfig `yaml:"members"` // witnesses and auditors that this instance runs
+	VCI      VCIConfig      `yaml:"vci,omitempty"` // how wallets collect credentials from the issuer
+	Members  []MemberConfig `yaml:"members"`       // witnesses and auditors that this instance runs
 	Stores   StoreConfig    `yaml:"stores"`
 
 	dir string // folder of the file
@@ -116,6 +118,18 @@ func override(v reflect.Value, prefix string, lookup func(string) (string, bool)
 		switch p := field.Addr().Interface().(type) {
 		case *string:
 			*p = value
+		case *bool:
+			b, err := strconv.ParseBool(value)
+			if err != nil {
+				return fmt.Errorf("%s: %q is neither true nor false", path, value)
+			}
+			*p = b
+		case *float64:
+			f, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				return fmt.Errorf("%s: %q is no number", path, value)
+			}
+			*p = f
 		case *time.Duration:
 			d, err := time.ParseDuration(value)
 			if err != nil {

@@ -71,8 +71,8 @@ func newOrg(s streams) *cobra.Command {
 }
 
 func newIssuer(s streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "issuer", Short: "Issue attestations from files"}
-	cmd.AddCommand(newImport(s))
+	cmd := &cobra.Command{Use: "issuer", Short: "Issue attestations from files, and offer credentials to wallets"}
+	cmd.AddCommand(newImport(s), newOffer(s), newRevoke(s))
 	return cmd
 }
 
