@@ -15,7 +15,7 @@ var layers = [][]string{
 	{"attestation", "schemas"},
 	{"testdata"}, // the story's files, for tests and the demonstration
 	{"internal/keys", "internal/i18n"},
-	{"internal/sdjwt", "internal/statuslist", "internal/did"},
+	{"internal/sdjwt", "internal/dcql", "internal/statuslist", "internal/did"},
 	{"internal/oid4vc", "internal/web", "internal/store"},
 	{"registry"},
 	{"compliance"},
