@@ -219,10 +219,11 @@ func writeEntries(ctx context.Context, s store.Store, entries []backupEntry) err
 
 // Export is what the wallet holds, for other programs. It has no keys.
 type Export struct {
-	Holder    json.RawMessage `json:"holder_jwk"`
-	Registry  string          `json:"registry"`
-	TrustList string          `json:"trust_list,omitempty"` // by which the documents were verified: the newest that the wallet knows
-	Documents []Item          `json:"documents"`
+	Holder      json.RawMessage `json:"holder_jwk"`
+	Registry    string          `json:"registry"`
+	TrustList   string          `json:"trust_list,omitempty"` // by which the documents were verified: the newest that the wallet knows
+	Documents   []Item          `json:"documents"`
+	Credentials []Credential    `json:"credentials"` // of other types
 }
 
 // Export returns every document with its SD-JWT.
@@ -239,6 +240,9 @@ func (w *Wallet) Export(ctx context.Context) (*Export, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Documents, err = w.List(ctx)
+	if e.Documents, err = w.List(ctx); err != nil {
+		return nil, err
+	}
+	e.Credentials, err = w.Credentials(ctx)
 	return e, err
 }

@@ -59,7 +59,12 @@ func (w *Wallet) Receive(ctx context.Context, compact string) (*Item, error) {
 
 // receiveAttestation adds the disclosures of an attestation that the wallet knows from its slot. The JWT stays the one that was logged.
 func (w *Wallet) receiveAttestation(ctx context.Context, d *document, list *trustlist.List) (*Item, error) {
-	it, err := w.Show(ctx, d.ID)
+	return w.join(ctx, d.ID, d.Disclosed, list)
+}
+
+// join adds disclosures to an attestation that the wallet knows from its slot, if they belong to its digests.
+func (w *Wallet) join(ctx context.Context, id string, disclosed []sdjwt.DisclosedClaim, list *trustlist.List) (*Item, error) {
+	it, err := w.Show(ctx, id)
 	if errors.Is(err, ErrUnknownID) {
 		return nil, fmt.Errorf("%w (or run `akashi wallet sync` first)", ErrNotLogged)
 	}
@@ -67,7 +72,7 @@ func (w *Wallet) receiveAttestation(ctx context.Context, d *document, list *trus
 		return nil, err
 	}
 	joined := strings.Split(strings.TrimSuffix(it.SDJWT, "~"), "~")
-	for _, c := range d.Disclosed {
+	for _, c := range disclosed {
 		if !slices.Contains(joined, c.Encoded) {
 			joined = append(joined, c.Encoded)
 		}

@@ -33,6 +33,9 @@ type SyncReport struct {
 func (w *Wallet) Sync(ctx context.Context) (*SyncReport, error) {
 	report := &SyncReport{New: []Item{}, Junk: []string{}, Unavailable: []string{}}
 	err := w.collectAll(ctx, report)
+	settled := newCollected()
+	err = errors.Join(err, w.takeWaiting(ctx, settled))
+	report.New = append(report.New, settled.Items...)
 	sent, flushErr := w.flush(ctx)
 	report.Sent = sent
 	return report, errors.Join(err, flushErr)

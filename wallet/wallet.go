@@ -1,17 +1,20 @@
 // Package wallet is the holder's side: the worker's keys, the engagement, every attestation that was written for the worker, and the
 // worker's own statements.
 //
-// The wallet collects from the registry, which it asks for the slots of its own plan; it never asks an issuer, so an employer does not
-// learn when the wallet looks ([Wallet.Sync]). What it stores it has verified: issuer on the trust list that was in force when the entry
-// was logged, signature, type, holder key, and that the registry gives the octets that it committed to.
+// Attestations come from the registry, which gives whole buckets of records, so that neither it nor any employer learns which records the
+// wallet wants ([Wallet.Sync]). Engagements, and credentials of any other kind, come from an issuer by OpenID for Verifiable Credential Issuance
+// 1.0 with HAIP 1.0: [Wallet.OpenOffer], then [Wallet.Collect] when the person agrees, later [Wallet.Refresh]. What the wallet stores it has
+// verified: issuer on the trust list (that was in force when the entry was logged), signature, type, holder key, and that the registry's proofs
+// hold under the pinned policies ([Wallet.Pin]). Everything can be saved in an encrypted file ([Wallet.Backup]).
 //
-// Left out: the protocols by which other wallets receive and present (this one receives and presents files), backups, and the log's own
-// proofs, which whoever verifies a presentation checks under a pinned policy.
+// Left out: presenting by OpenID for Verifiable Presentations (this wallet writes presentations to files), credentials of other formats than
+// SD-JWT VC, and types that extend others.
 package wallet
 
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,8 +41,14 @@ type Registry interface {
 type Config struct {
 	Store    store.Store
 	Registry Registry
+	Web      Web              // nil: nothing is collected from issuers
+	Client   Client           // how the wallet shows issuers what program it is
 	Now      func() time.Time // nil means time.Now
 	Rand     io.Reader        // nil means crypto/rand
+
+	// IssuerRoots are certification authorities of issuers that are not on the trust list, for who chooses to trust such; without any their
+	// certificates are believed like the https address they came from.
+	IssuerRoots []*x509.Certificate
 }
 
 // Wallet is an opened wallet.
@@ -138,6 +147,11 @@ func (w *Wallet) DeliveryProof() (string, error) {
 //	trust-list                                   the newest trust list
 //	outbox/<ID>                                  statement without a receipt
 //	seen                                         the newest state of the registry
+//	grant/<id>                                   grant: tokens of an issuer
+//	credential/<ID>                              Credential
+//	key/<thumbprint>                             private JWK that a Credential is bound to
+//	instance/<authorization server>              private JWK that the wallet provider attests there
+//	waiting/<ID>                                 SD-JWT that is not in the registry yet
 const (
 	keySettings  = "settings"
 	prefixItem   = "item/"
@@ -145,6 +159,12 @@ const (
 	keyTrustList = "trust-list"
 	prefixOutbox = "outbox/"
 	keySeen      = "seen"
+
+	prefixGrant      = "grant/"
+	prefixCredential = "credential/"
+	prefixKey        = "key/"
+	prefixInstance   = "instance/"
+	prefixWaiting    = "waiting/"
 )
 
 // Item is one document in the wallet.
