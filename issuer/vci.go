@@ -74,7 +74,6 @@ type vci struct {
 	orgs    map[string]*org       // by id; organizations never change
 	own     []*configuration      // operator-defined, compiled
 	signed  map[string]signedText // status list tokens and signed metadata, by what they are
-	made    map[string]*configuration
 }
 
 // signedText is a signature that is served until then.
@@ -84,7 +83,7 @@ type signedText struct {
 }
 
 func newVCI(cfg VCIConfig) (*vci, error) {
-	v := &vci{cfg: cfg, limiter: web.NewRateLimiter(cfg.Rate), orgs: map[string]*org{}, signed: map[string]signedText{}, made: map[string]*configuration{}}
+	v := &vci{cfg: cfg, limiter: web.NewRateLimiter(cfg.Rate), orgs: map[string]*org{}, signed: map[string]signedText{}}
 	for _, c := range append([]Configuration{readyMade()}, cfg.Configurations...) {
 		compiled, err := c.compile()
 		if err != nil {

@@ -205,10 +205,15 @@ func (i *Issuer) decide(w http.ResponseWriter, r *http.Request, o *org) error {
 	if !slices.Contains([]string{"approve", "deny"}, decision) {
 		return errDecision
 	}
-	if p.IssuerState == "" {
+	typed := p.IssuerState == ""
+	if typed {
 		p.IssuerState = normalise(form.Get("issuer_state"))
 	}
 	answer, err := i.processDecision(r, o, p, form.Get("request_uri"), decision == "approve")
+	if errors.Is(err, errNoOffer) && !typed {
+		// Nobody at this page can mend what the client pushed: the client is told.
+		answer, err = i.processDecision(r, o, p, form.Get("request_uri"), false)
+	}
 	if err != nil {
 		return err
 	}

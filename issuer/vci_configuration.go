@@ -264,7 +264,7 @@ func (c *configuration) hide(claims map[string]any) map[string]any {
 	return claims
 }
 
-// hideAt returns the object with the member at path marked; others that share it are left alone. Longer paths come first or last alike.
+// hideAt returns the object with the member at path marked; others that share it are left alone.
 func hideAt(object map[string]any, path []string) map[string]any {
 	v, ok := object[path[0]]
 	if !ok {

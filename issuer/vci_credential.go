@@ -1,158 +1,16 @@
 package issuer
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
-	"time"
 
 	"akashi/attestation"
 	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
 	"akashi/internal/store"
-	"akashi/internal/web"
 )
-
-// bearer is a request with a valid access token.
-type bearer struct {
-	i     *Issuer
-	o     *org
-	ctx   context.Context
-	grant *grant
-	once  []once // the DPoP proof; used up by what the request does, or when it is refused
-	spent bool
-}
-
-// bearer checks the access token of a request and the proof that goes with it (RFC 6750; RFC 9449, Section 7).
-func (i *Issuer) bearer(r *http.Request, o *org, endpoint string) (*bearer, error) {
-	scheme, token, err := oid4vc.AccessToken(r.Header)
-	if err != nil {
-		return nil, err
-	}
-	b := &bearer{i: i, o: o, ctx: r.Context(), grant: new(grant)}
-	err = i.Store.View(b.ctx, func(tx store.Tx) error {
-		var a access
-		if err := find(tx, accessKey(token), &a, oid4vc.ErrInvalidToken); err != nil {
-			return err
-		}
-		if !i.Now().Before(a.Expires) {
-			return oid4vc.ErrInvalidToken
-		}
-		return find(tx, grantKey(a.Grant), b.grant, oid4vc.ErrInvalidToken)
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case b.grant.Org != o.ID || !i.Now().Before(b.grant.Expires):
-		return nil, oid4vc.ErrInvalidToken
-	case b.grant.JKT != "" && scheme == oid4vc.TokenBearer:
-		return nil, oid4vc.ErrBoundToken
-	case b.grant.JKT == "" && scheme == oid4vc.TokenDPoP:
-		return nil, oid4vc.ErrUnboundToken
-	case b.grant.JKT == "":
-		return b, nil
-	}
-	want := i.expectDPoP(b.ctx, o, r.Method, endpoint)
-	want.AccessToken, want.Thumbprint = token, b.grant.JKT
-	proof, err := oid4vc.CheckDPoP(r.Header, want)
-	if err != nil {
-		return nil, err
-	}
-	b.once = []once{onceDPoP(proof)}
-	return b, nil
-}
-
-// update runs fn in one transaction with the using up of the DPoP proof and of further one-time values.
-func (b *bearer) update(fn func(tx store.Tx) error, more ...once) error {
-	err := b.i.Store.Update(b.ctx, func(tx store.Tx) error {
-		if err := use(tx, append(slices.Clone(b.once), more...)...); err != nil {
-			return err
-		}
-		return fn(tx)
-	})
-	b.spent = b.spent || err == nil
-	return err
-}
-
-// spend uses up the proof of a request that is refused. The refusal of a proof seen before comes first.
-func (b *bearer) spend(refusal error) error {
-	if b.spent {
-		return refusal
-	}
-	if err := b.update(func(store.Tx) error { return nil }); err != nil {
-		return err
-	}
-	return refusal
-}
-
-// protected runs a handler of a protected endpoint. What it answers is encrypted where the request asks for it; errors never are.
-func (i *Issuer) protected(w http.ResponseWriter, r *http.Request, o *org, endpoint string, do func(b *bearer, body []byte, encrypted bool) (*answer, error)) error {
-	b, err := i.bearer(r, o, endpoint)
-	if err != nil {
-		return err
-	}
-	body, encrypted, err := i.readMessage(r)
-	var a *answer
-	if err == nil {
-		a, err = do(b, body, encrypted)
-	}
-	if err != nil {
-		return b.spend(err)
-	}
-	return a.write(w)
-}
-
-// readMessage reads a JSON message, or one encrypted to this instance.
-func (i *Issuer) readMessage(r *http.Request) (body []byte, encrypted bool, err error) {
-	mediaType, body, err := web.ReadBody(r, oid4vc.MediaTypeJSON, oid4vc.MediaTypeJWT)
-	if err != nil || mediaType == oid4vc.MediaTypeJSON {
-		return body, false, err
-	}
-	offered, err := i.requestEncryption(r.Context())
-	if err != nil {
-		return nil, false, err
-	}
-	s, err := i.vciSecrets(r.Context())
-	if err != nil {
-		return nil, false, err
-	}
-	body, err = oid4vc.OpenRequest(string(body), offered, func(kid string) *keys.Private {
-		if kid == s.public.KID() {
-			return s.decrypt
-		}
-		return nil
-	})
-	return body, true, err
-}
-
-// answer is a credential response, or nothing to say.
-type answer struct {
-	response *oid4vc.CredentialResponse // nil: 204
-	encrypt  *oid4vc.ResponseEncryption // nil: plain
-}
-
-func (a *answer) write(w http.ResponseWriter) error {
-	if a.response == nil {
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	}
-	if a.encrypt == nil {
-		web.WriteJSON(w, a.response.Status(), a.response)
-		return nil
-	}
-	body, err := json.Marshal(a.response)
-	if err != nil {
-		return err
-	}
-	jwe, err := a.encrypt.Seal(body)
-	if err == nil {
-		web.WriteBody(w, a.response.Status(), oid4vc.MediaTypeJWT, []byte(jwe))
-	}
-	return err
-}
 
 // serveCredential is the credential endpoint (OpenID4VCI 1.0, Section 8).
 func (i *Issuer) serveCredential(w http.ResponseWriter, r *http.Request, o *org) error {
@@ -280,20 +138,6 @@ func (b *bearer) holders(want *wanted, set *oid4vc.ProofSet) ([]holder, error) {
 
 var errDeliveryProof = &oid4vc.Refusal{Code: oid4vc.CodeInvalidProof, Status: http.StatusBadRequest, Description: "delivery_proof of a key proof is not one of the same key for this registry"}
 
-// deferred is a request whose credentials were not ready (Section 9).
-type deferred struct {
-	Grant         string    `json:"grant"`
-	Configuration string    `json:"configuration"`
-	Logged        string    `json:"logged,omitempty"`
-	Holders       []holder  `json:"holders"`
-	Expires       time.Time `json:"expires"`
-}
-
-// retryAfter is how often a wallet should ask for what is not ready.
-const retryAfter = 5 * time.Second
-
-var errNotReady = errors.New("the credential is not ready yet")
-
 // give makes and stores the credentials, or a transaction for later. transaction is that of an earlier answer, nil for none.
 func (b *bearer) give(want *wanted, transaction *string, more []once) (*oid4vc.CredentialResponse, error) {
 	made, err := b.produce(want)
@@ -365,93 +209,4 @@ func (b *bearer) collected(tx store.Tx, made []made) error {
 		return nil
 	}
 	return g.save(tx)
-}
-
-// later answers with a transaction, which is kept for days.
-func (b *bearer) later(want *wanted, transaction *string, more []once) (*oid4vc.CredentialResponse, error) {
-	resp := &oid4vc.CredentialResponse{Interval: int(retryAfter.Seconds())}
-	if transaction != nil {
-		resp.TransactionID = *transaction
-		return resp, b.update(func(store.Tx) error { return nil }, more...)
-	}
-	var err error
-	if resp.TransactionID, err = b.i.secretText(); err != nil {
-		return nil, err
-	}
-	d := deferred{Grant: b.grant.ID, Configuration: want.configuration.id, Logged: want.logged, Holders: want.holders, Expires: b.i.Now().Add(deferredLife)}
-	return resp, b.update(func(tx store.Tx) error { return setJSONFor(tx, deferredKey(resp.TransactionID), d, deferredLife) }, more...)
-}
-
-// serveDeferred is the deferred credential endpoint (Section 9). The encryption that this request asks for counts.
-func (i *Issuer) serveDeferred(w http.ResponseWriter, r *http.Request, o *org) error {
-	return i.protected(w, r, o, "/deferred", func(b *bearer, body []byte, encrypted bool) (*answer, error) {
-		req, err := oid4vc.ParseDeferredRequest(body)
-		if err == nil {
-			err = oid4vc.CheckResponseEncryption(req.ResponseEncryption, responseEncryption(), encrypted)
-		}
-		if err != nil {
-			return nil, err
-		}
-		resp, err := b.deferred(req.TransactionID)
-		return &answer{resp, req.ResponseEncryption}, err
-	})
-}
-
-func (b *bearer) deferred(id string) (*oid4vc.CredentialResponse, error) {
-	d := new(deferred)
-	err := b.i.Store.View(b.ctx, func(tx store.Tx) error { return find(tx, deferredKey(id), d, oid4vc.ErrInvalidTransactionID) })
-	if err != nil {
-		return nil, err
-	}
-	if d.Grant != b.grant.ID || !b.i.Now().Before(d.Expires) {
-		return nil, oid4vc.ErrInvalidTransactionID
-	}
-	c := b.i.configurations(b.o)[d.Configuration]
-	if c == nil {
-		return nil, oid4vc.ErrCredentialRequestDenied
-	}
-	return b.give(&wanted{configuration: c, subject: b.grant.Subject, logged: d.Logged, holders: d.Holders}, &id, nil)
-}
-
-// notification is what a wallet may tell about the credentials of one response (Section 11).
-type notification struct {
-	Grant       string    `json:"grant"`
-	Credentials []string  `json:"credentials"`
-	Expires     time.Time `json:"expires"`
-}
-
-// serveNotification is the notification endpoint. The same notification again changes nothing.
-func (i *Issuer) serveNotification(w http.ResponseWriter, r *http.Request, o *org) error {
-	return i.protected(w, r, o, "/notification", func(b *bearer, body []byte, _ bool) (*answer, error) {
-		req, err := oid4vc.ParseNotificationRequest(body)
-		if err != nil {
-			return nil, err
-		}
-		return &answer{}, b.update(func(tx store.Tx) error { return b.notified(tx, req) })
-	})
-}
-
-// notified records the event with each credential.
-func (b *bearer) notified(tx store.Tx, req *oid4vc.NotificationRequest) error {
-	n := new(notification)
-	if err := find(tx, noteKey(req.NotificationID), n, oid4vc.ErrInvalidNotificationID); err != nil {
-		return err
-	}
-	if n.Grant != b.grant.ID || !b.i.Now().Before(n.Expires) {
-		return oid4vc.ErrInvalidNotificationID
-	}
-	for _, id := range n.Credentials {
-		s := new(issued)
-		if err := getJSON(tx, issuedKey(b.o.ID, id), s); err != nil {
-			return err
-		}
-		if s.Event == req.Event {
-			continue
-		}
-		s.Event, s.EventAt = req.Event, b.i.Now()
-		if err := setJSON(tx, issuedKey(b.o.ID, id), s); err != nil {
-			return err
-		}
-	}
-	return nil
 }
