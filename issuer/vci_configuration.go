@@ -12,6 +12,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -161,15 +162,32 @@ func (c *configuration) typeMetadata(o *org) ([]byte, error) {
 	return json.Marshal(m)
 }
 
-// integrity is the value of vct#integrity (SD-JWT VC, Section 6): W3C Subresource Integrity over the octets served.
+// integrity is the value of vct#integrity (SD-JWT VC, Section 6).
 func (c *configuration) integrity(o *org) (string, error) {
-	body, err := c.typeMetadata(o)
-	if err != nil {
-		return "", err
+	if c.typ != "" {
+		return typeIntegrity(c.typ), nil
 	}
-	sum := sha256.Sum256(body)
-	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:]), nil
+	body, err := c.typeMetadata(o)
+	return integrityOf(body), err
 }
+
+// integrityOf is W3C Subresource Integrity over the octets served.
+func integrityOf(body []byte) string {
+	sum := sha256.Sum256(body)
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// typeIntegrity is the vct#integrity of an attestation's type.
+func typeIntegrity(typ attestation.Type) string { return typeIntegrities()[typ] }
+
+var typeIntegrities = sync.OnceValue(func() map[attestation.Type]string {
+	out := map[attestation.Type]string{}
+	for typ := range hidden {
+		body, _ := schemas.TypeMetadata(typ.VCT())
+		out[typ] = integrityOf(body)
+	}
+	return out
+})
 
 // vietnamese are the names of the attestations for workers. The type metadata has Japanese and English.
 var vietnamese = map[attestation.Type]string{
