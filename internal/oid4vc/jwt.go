@@ -57,6 +57,14 @@ func (a *Audience) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// MarshalJSON writes one audience as a string.
+func (a Audience) MarshalJSON() ([]byte, error) {
+	if len(a) == 1 {
+		return json.Marshal(a[0])
+	}
+	return json.Marshal([]string(a))
+}
+
 // is tells whether the token is for one audience and nobody else.
 func (a Audience) is(audience string) bool { return len(a) == 1 && a[0] == audience && audience != "" }
 

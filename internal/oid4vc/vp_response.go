@@ -1,0 +1,282 @@
+package oid4vc
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"net/url"
+	"slices"
+
+	"akashi/internal/keys"
+)
+
+// Refusals of responses, which a verifier answers with (OpenID4VP 1.0, Section 8.6).
+var (
+	ErrVPResponse          = refuse(CodeInvalidRequest, "the response is malformed")
+	ErrVPToken             = refuse(CodeInvalidRequest, "vp_token must be an object with a non-empty array of presentations for each id of the query")
+	ErrVPResponseState     = refuse(CodeInvalidRequest, "state is not that of the request")
+	ErrVPResponsePlain     = refuse(CodeInvalidRequest, "the response must be encrypted, as the request asks")
+	ErrVPResponseEncrypted = refuse(CodeInvalidRequest, "the response must not be encrypted: the request does not ask for it")
+	ErrVPResponseDecrypt   = refuse(CodeInvalidRequest, "the response cannot be decrypted with the key and the algorithms of the request")
+	ErrVPTransactionHashes = refuse(CodeInvalidTransactionData, "the key binding does not confirm the transaction data of the request")
+)
+
+// VPToken is the presentations by the id of the credential query that they answer (Section 8.1), always in arrays. All are of formats whose
+// presentation is a string.
+type VPToken map[string][]string
+
+// VPResponse is what a wallet sends to the response_uri: presentations or an error.
+type VPResponse struct {
+	Token VPToken
+	State string
+	Error *ErrorResponse
+}
+
+// vpPayload is the content of an encrypted response.
+type vpPayload struct {
+	Token VPToken `json:"vp_token,omitempty"`
+	State string  `json:"state,omitempty"`
+	Code  string  `json:"error,omitempty"`
+	Text  string  `json:"error_description,omitempty"`
+}
+
+func (p *vpPayload) response() (*VPResponse, error) {
+	r := &VPResponse{Token: p.Token, State: p.State}
+	if p.Code != "" {
+		r.Error = &ErrorResponse{Code: p.Code, Description: p.Text}
+	}
+	return r, r.check()
+}
+
+// check makes sure of either presentations or an error.
+func (r *VPResponse) check() error {
+	if r.Error != nil {
+		if r.Token != nil || !isErrorCode(r.Error.Code) {
+			return ErrVPResponse
+		}
+		return nil
+	}
+	if len(r.Token) == 0 {
+		return ErrVPToken
+	}
+	for _, presentations := range r.Token {
+		if len(presentations) == 0 || slices.Contains(presentations, "") {
+			return ErrVPToken
+		}
+	}
+	return nil
+}
+
+// isErrorCode tells whether a text can be an error code at all; codes that are not known are taken for refusals like the others.
+func isErrorCode(code string) bool { return len(code) <= 64 && nonceText.MatchString(code) }
+
+// Form writes a response in clear (response mode direct_post), or an error in either mode.
+func (r *VPResponse) Form() (url.Values, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	form := make(url.Values)
+	if r.State != "" {
+		form.Set("state", r.State)
+	}
+	if r.Error != nil {
+		form.Set("error", r.Error.Code)
+		if r.Error.Description != "" {
+			form.Set("error_description", r.Error.Description)
+		}
+		return form, nil
+	}
+	token, err := json.Marshal(r.Token)
+	if err != nil {
+		return nil, err
+	}
+	form.Set("vp_token", string(token))
+	return form, nil
+}
+
+// Seal writes a response encrypted for the verifier (response mode direct_post.jwt, Section 8.3):
+//
+//	response = JWE({"vp_token": {...}, "state": ...})
+func (r *VPResponse) Seal(m *VerifierMetadata) (url.Values, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	key, enc, err := m.Encryption()
+	if err != nil {
+		return nil, err
+	}
+	p := vpPayload{Token: r.Token, State: r.State}
+	if r.Error != nil {
+		p.Code, p.Text = r.Error.Code, r.Error.Description
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	compact, err := keys.EncryptMessage(key, enc, false, text)
+	if err != nil {
+		return nil, err
+	}
+	return url.Values{"response": {compact}}, nil
+}
+
+// FormFor writes the response as the request's mode asks.
+func (r *VPResponse) FormFor(request *PresentationRequest) (url.Values, error) {
+	if request.ResponseMode == ModeDirectPostJWT {
+		return r.Seal(request.Metadata)
+	}
+	return r.Form()
+}
+
+// ResponseKey is what a verifier made for one request to be answered with.
+type ResponseKey struct {
+	Private *keys.Private // nil in response mode direct_post
+	KID     string
+}
+
+// ReadVPResponse reads the form that came to the response_uri of a request with this state. An error may come in clear in either mode
+// (Section 8.3).
+func ReadVPResponse(form url.Values, key ResponseKey, state string) (*VPResponse, error) {
+	r, err := readVPResponse(form, key)
+	if err != nil {
+		return nil, err
+	}
+	if r.State != state {
+		return nil, ErrVPResponseState
+	}
+	return r, nil
+}
+
+func readVPResponse(form url.Values, key ResponseKey) (*VPResponse, error) {
+	switch {
+	case form.Has("response") && key.Private == nil:
+		return nil, ErrVPResponseEncrypted
+	case form.Has("response"):
+		if form.Has("vp_token") || form.Has("error") {
+			return nil, ErrVPResponse
+		}
+		return key.open(form.Get("response"))
+	case form.Has("error"):
+		p := vpPayload{State: form.Get("state"), Code: form.Get("error"), Text: form.Get("error_description")}
+		if p.Code == "" || form.Has("vp_token") {
+			return nil, ErrVPResponse
+		}
+		return p.response()
+	case key.Private != nil:
+		return nil, ErrVPResponsePlain
+	}
+	p := vpPayload{State: form.Get("state")}
+	if err := keys.DecodeJSON([]byte(form.Get("vp_token")), &p.Token); err != nil {
+		return nil, ErrVPToken.because(err)
+	}
+	return p.response()
+}
+
+func (k ResponseKey) open(compact string) (*VPResponse, error) {
+	m, err := keys.ParseMessage(compact, keys.A128GCM, keys.A256GCM)
+	if err != nil {
+		return nil, ErrVPResponseDecrypt.because(err)
+	}
+	if m.Deflate || m.KID != k.KID {
+		return nil, ErrVPResponseDecrypt
+	}
+	text, err := m.Open(k.Private, MaxMessage)
+	if err != nil {
+		return nil, ErrVPResponseDecrypt.because(err)
+	}
+	var p vpPayload
+	if err := keys.DecodeJSON(text, &p); err != nil {
+		return nil, ErrVPResponse.because(err)
+	}
+	return p.response()
+}
+
+// VPAnswer is the verifier's answer to a response (Section 8.2).
+type VPAnswer struct {
+	RedirectURI string `json:"redirect_uri,omitempty"` // where the wallet sends the browser on, with the response_code in it
+}
+
+// ParseVPAnswer reads the verifier's answer.
+func ParseVPAnswer(body []byte) (*VPAnswer, error) {
+	var a VPAnswer
+	if err := keys.DecodeJSON(body, &a); err != nil {
+		return nil, ErrVPResponse.because(err)
+	}
+	if a.RedirectURI == "" {
+		return &a, nil
+	}
+	// The response_code may stand in the fragment.
+	u, err := url.Parse(a.RedirectURI)
+	if err != nil {
+		return nil, ErrIdentifier
+	}
+	u.Fragment, u.RawFragment = "", ""
+	return &a, checkEndpoint(u.String())
+}
+
+// TransactionData says what the holder agrees to by presenting (Section 5.1). Members of its type are in Raw.
+type TransactionData struct {
+	Type          string          `json:"type"`
+	CredentialIDs []string        `json:"credential_ids"`
+	HashAlgs      []string        `json:"transaction_data_hashes_alg,omitempty"` // nil means sha-256 (Appendix B.3.3.1)
+	Raw           json.RawMessage `json:"-"`
+}
+
+// hashSHA256 is the name of the one hash algorithm (IANA Named Information registry).
+const hashSHA256 = "sha-256"
+
+// ParseTransactionData reads one element of transaction_data. Whether the type is known is the wallet's to decide: an unknown one must be refused.
+func ParseTransactionData(encoded string) (*TransactionData, error) {
+	text, err := b64.DecodeString(encoded)
+	if err != nil {
+		return nil, ErrVPTransactionData.because(err)
+	}
+	d := TransactionData{Raw: text}
+	if err := keys.DecodeJSON(text, &d); err != nil {
+		return nil, ErrVPTransactionData.because(err)
+	}
+	if d.Type == "" || len(d.CredentialIDs) == 0 || slices.Contains(d.CredentialIDs, "") {
+		return nil, ErrVPTransactionData
+	}
+	if d.HashAlgs != nil && !slices.Contains(d.HashAlgs, hashSHA256) {
+		return nil, ErrVPTransactionData
+	}
+	return &d, nil
+}
+
+// TransactionHash is the hash that confirms one element of transaction_data in a key binding (Appendix B.3.3):
+//
+//	BASE64URL(SHA-256(the base64url string as received))
+func TransactionHash(encoded string) string {
+	sum := sha256.Sum256([]byte(encoded))
+	return b64.EncodeToString(sum[:])
+}
+
+// CheckTransactionHashes checks, for the presentation that answers one credential query, that its key binding, whose signature the caller has
+// verified, confirms the elements of transaction_data that name the query, in their order, and nothing else.
+func CheckTransactionHashes(keyBinding, id string, transactionData []string) error {
+	var want []string
+	for _, encoded := range transactionData {
+		d, err := ParseTransactionData(encoded)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(d.CredentialIDs, id) {
+			want = append(want, TransactionHash(encoded))
+		}
+	}
+	payload, err := keys.UnverifiedPayload(keyBinding)
+	if err != nil {
+		return ErrVPTransactionHashes.because(err)
+	}
+	var got struct {
+		Hashes []string `json:"transaction_data_hashes"`
+		Alg    string   `json:"transaction_data_hashes_alg"`
+	}
+	if err := keys.DecodeJSON(payload, &got); err != nil {
+		return ErrVPTransactionHashes.because(err)
+	}
+	if !slices.Equal(got.Hashes, want) || got.Alg != "" && got.Alg != hashSHA256 {
+		return ErrVPTransactionHashes
+	}
+	return nil
+}
