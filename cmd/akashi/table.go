@@ -4,8 +4,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
+	"time"
+
+	"golang.org/x/term"
+	"golang.org/x/text/width"
 
 	"akashi/attestation"
 	"akashi/compliance"
@@ -14,9 +19,10 @@ import (
 
 // printAssessment prints one assessment as a table of duties and months, then every gap with its reason, then the gaps by duty holder.
 func printAssessment(w io.Writer, name string, a *compliance.Assessment) {
-	fmt.Fprintf(w, "\nEngagement %s   as of %s   %d duties\n", name, a.AsOf.Format("2006-01-02 15:04Z"), len(a.Findings))
+	fmt.Fprintf(w, "\nEngagement %s   as of %s   %d duties\n", name, clock(a.AsOf), len(a.Findings))
 	fmt.Fprintln(w, answer(a))
 	printMatrix(w, a.Findings)
+	printLegend(w, a.Findings)
 	for _, f := range a.Findings {
 		if f.Finding.Gap() || f.Finding == compliance.Undisclosed || f.Finding == compliance.Unknown {
 			printReason(w, f)
@@ -64,23 +70,85 @@ func printMatrix(w io.Writer, findings []compliance.DutyFinding) {
 		}
 	}
 	slices.Sort(months)
-	fmt.Fprintf(w, "%-16s", "")
-	for _, m := range months {
-		fmt.Fprintf(w, " %s", string(m)[2:])
+	line := newLine(w)
+	for i, m := range months {
+		line.at(labelColumns+i*monthColumns+1, string(m)[2:])
 	}
-	fmt.Fprintln(w)
+	line.end()
 	for _, r := range rows {
-		fmt.Fprintf(w, "%-16s", r)
-		for _, m := range months {
-			fmt.Fprintf(w, "  %s  ", pad(strings.Join(cells[r][m], ""), 2))
+		line.at(0, r)
+		for i, m := range months {
+			line.at(labelColumns+i*monthColumns+2, strings.Join(cells[r][m], ""))
 		}
-		fmt.Fprintln(w)
+		line.end()
 	}
 }
 
-// pad fills s to width columns; the glyphs in use are one column each in a terminal without CJK width.
-func pad(s string, width int) string {
-	return s + strings.Repeat(" ", max(0, width-len([]rune(s))))
+const (
+	labelColumns = 16
+	monthColumns = 6
+)
+
+// printLegend says what the glyphs in use and the rows' names mean.
+func printLegend(w io.Writer, findings []compliance.DutyFinding) {
+	words := schemas.Words()
+	var glyphs, rows []string
+	for _, f := range findings {
+		word := words.Findings[f.Finding.String()]
+		if g := word.Glyph + " " + word.Text["en"]; !slices.Contains(glyphs, g) {
+			glyphs = append(glyphs, g)
+		}
+		if r := fmt.Sprintf("  %-*s%s", labelColumns, f.Obligation, f.Title["en"]); !slices.Contains(rows, r) {
+			rows = append(rows, r)
+		}
+	}
+	fmt.Fprintf(w, "%s\n%s\n", strings.Join(glyphs, "   "), strings.Join(rows, "\n"))
+}
+
+// clock writes a time as the reader's clock shows it: every deadline is one of Japan.
+func clock(t time.Time) string { return t.In(attestation.JST).Format("2006-01-02 15:04 JST") }
+
+// line writes cells at columns. Most glyphs of findings are of ambiguous width (Unicode Standard Annex 11): Japanese terminals may show them two
+// columns wide, and nothing tells. So a terminal is told the column of each cell (ECMA-48, CHA); elsewhere they count as one column.
+type line struct {
+	w        io.Writer
+	terminal bool
+	column   int
+}
+
+func newLine(w io.Writer) *line {
+	f, ok := w.(*os.File)
+	name := os.Getenv("TERM")
+	return &line{w: w, terminal: ok && term.IsTerminal(int(f.Fd())) && name != "" && name != "dumb"}
+}
+
+func (l *line) at(column int, s string) {
+	switch {
+	case s == "":
+		return
+	case l.terminal && column > 0:
+		fmt.Fprintf(l.w, "\x1b[%dG", column+1)
+	default:
+		fmt.Fprint(l.w, strings.Repeat(" ", max(0, column-l.column)))
+	}
+	fmt.Fprint(l.w, s)
+	l.column = max(l.column, column) + columns(s)
+}
+
+func (l *line) end() {
+	fmt.Fprintln(l.w)
+	l.column = 0
+}
+
+// columns is the width of s where characters of ambiguous width are narrow.
+func columns(s string) (n int) {
+	for _, r := range s {
+		n++
+		if k := width.LookupRune(r).Kind(); k == width.EastAsianWide || k == width.EastAsianFullwidth {
+			n++
+		}
+	}
+	return n
 }
 
 func printReason(w io.Writer, f compliance.DutyFinding) {
@@ -90,6 +158,9 @@ func printReason(w io.Writer, f compliance.DutyFinding) {
 		late = fmt.Sprintf(" +%d days", f.DaysLate)
 	}
 	fmt.Fprintf(w, "  %s %s%s: %s %s (%s), due %s, owed by %s\n", word.Glyph, word.Text["en"], late, f.Obligation, f.Period, f.Title["en"], f.Due, f.DutyHolder)
+	if f.Finding == compliance.Absent {
+		fmt.Fprintf(w, "      no such attestation was recorded by %s\n", clock(f.AsOf))
+	}
 	for _, c := range f.Checks {
 		if c.Result != compliance.Pass && c.Detail != "" {
 			fmt.Fprintf(w, "      %s: %s\n", c.Code, c.Detail)
