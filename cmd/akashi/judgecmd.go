@@ -44,13 +44,13 @@ func newVerify(s streams) *cobra.Command {
 		Use:   "verify FILE",
 		Short: "Check an evidence file, presentation, SD-JWT or an auditor's fraud.json offline",
 		Long: "Check a file with nothing but the policy and the trust anchor. Exit code 0: every check passes and the stated assessment is\n" +
-			"reproduced, whatever its findings; 1: a check fails; 3: it cannot be decided. A fraud.json passes when it proves that the log has\n" +
-			"broken its rules.",
+			"reproduced, whatever its findings; 1: a check fails; 2: a file that was named cannot be read; 3: it cannot be decided. A fraud.json\n" +
+			"passes when it proves that the log has broken its rules. docs/evidence.md explains every check.",
 		Args: exactArgs("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			data, err := os.ReadFile(args[0])
 			if err != nil {
-				return err
+				return &exitError{exitUsage, err}
 			}
 			if policy == "" {
 				policy = filepath.Dir(args[0])
@@ -60,7 +60,7 @@ func newVerify(s streams) *cobra.Command {
 			}
 			trust, err := loadTrust(policy, anchor)
 			if err != nil {
-				return err
+				return &exitError{exitUsage, fmt.Errorf("%w; see akashi verify --help: --policy and --trust-anchor", err)}
 			}
 			when := time.Now()
 			if at != "" {
@@ -88,6 +88,20 @@ func listBeside(policy string) string {
 	return lists[len(lists)-1]
 }
 
+// meaning says what a result is about: the file, not what the file finds.
+var meaning = map[compliance.Result]string{
+	compliance.Pass:       "what the file states is proven; what that is stands above",
+	compliance.Fail:       "do not rely on this file: a check failed, see above",
+	compliance.CannotTell: "it cannot be decided whether what the file states holds, see above",
+}
+
+func kindName(r *evidence.Result) string {
+	if r.Kind == verifier.KindUnknown {
+		return "file"
+	}
+	return r.Kind
+}
+
 func printVerification(s streams, r *evidence.Result, asJSON bool) error {
 	if asJSON {
 		if err := s.json(r); err != nil {
@@ -100,7 +114,7 @@ func printVerification(s streams, r *evidence.Result, asJSON bool) error {
 		if r.Assessment != nil {
 			printAssessment(s.out, r.Assessment.Engagement, r.Assessment)
 		}
-		fmt.Fprintf(s.out, "\n%s: %s\n", r.Kind, r.Result)
+		fmt.Fprintf(s.out, "\n%s: %s, %s\n", kindName(r), r.Result, meaning[r.Result])
 	}
 	switch r.Result {
 	case compliance.Pass:
@@ -118,7 +132,11 @@ func newAssess(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "assess",
 		Short: "Judge a presentation with the registry's proofs",
-		Args:  exactArgs(),
+		Long: "Judge what a worker shows: recompute its slots, fetch their proofs from the registry, and find for every duty whether it was fulfilled,\n" +
+			"late, contradicted or proven absent. --aud and --nonce are those that the worker was given, so that nobody shows a copy made for somebody\n" +
+			"else. The exit code says whether the proofs hold, not what they show: 0 when every check passes, 1 when one fails, 3 when it cannot\n" +
+			"be decided. --out keeps the case in one file, which anybody can check again with akashi verify.",
+		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(config)
 			if err != nil {
@@ -126,6 +144,14 @@ func newAssess(s streams) *cobra.Command {
 			}
 			if presentation == "" || o.Audience == "" || o.Nonce == "" {
 				return &exitError{exitUsage, errors.New("--presentation, --aud and --nonce are needed")}
+			}
+			for _, m := range []struct{ flag, month string }{{"from", from}, {"to", to}} {
+				if m.month == "" {
+					continue
+				}
+				if p, err := attestation.ParsePeriod(m.month); err != nil || p.Kind() != attestation.Month {
+					return &exitError{exitUsage, fmt.Errorf("--%s %q is no month: write 2025-11", m.flag, m.month)}
+				}
 			}
 			o.Now, o.From, o.To = time.Now(), attestation.Period(from), attestation.Period(to)
 			at := o.Now
@@ -140,7 +166,7 @@ func newAssess(s streams) *cobra.Command {
 			}
 			shown, err := evidence.ParsePresentation(data)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s is not what akashi wallet present --out writes: %w", presentation, err)
 			}
 			o.Presentation = *shown
 			trust, err := cfg.trust()
