@@ -45,6 +45,7 @@ type orgResponse struct {
 	Role      attestation.Role `json:"role"`
 	Issuer    string           `json:"issuer"`
 	TrustList uint64           `json:"trust_list"` // version that names it
+	Before    bool             `json:"before"`     // it was there before and is left as it was
 }
 
 type importRequest struct {
@@ -91,7 +92,7 @@ func (a *localAdmin) AddOrg(ctx context.Context, req orgRequest) (*orgResponse, 
 		if !e.HasRole(req.Role) {
 			return nil, fmt.Errorf("organization %s is listed as %v already", req.ID, e.Roles)
 		}
-		return &orgResponse{ID: e.ID, Role: req.Role, Issuer: e.Issuer, TrustList: list.N}, nil
+		return &orgResponse{ID: e.ID, Role: req.Role, Issuer: e.Issuer, TrustList: list.N, Before: true}, nil
 	}
 	types, ok := typesOf[req.Role]
 	if !ok {
@@ -289,7 +290,7 @@ func callAdmin[Resp any](ctx context.Context, client *http.Client, path string, 
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the service gave no answer; if it has stopped, start it and give the same command again: %w", err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAdminReq))

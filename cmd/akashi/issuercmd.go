@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,15 +22,21 @@ func newOrg(s streams) *cobra.Command {
 	add := &cobra.Command{
 		Use:   "add",
 		Short: "Add an organization: keys, trust list entry, issuer path",
-		Args:  exactArgs(),
+		Long: "Add an organization that attests here: make its keys, list it in a new version of the trust list, and print its issuer identifier.\n" +
+			"An organization that is there already is left as it is. --id is the 13-digit corporate number (check digit first) or the registration\n" +
+			"number of a support organization, such as 19登-000001.",
+		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(config)
 			if err != nil {
 				return err
 			}
-			r, err := attestation.ParseRole(role)
-			if err != nil {
-				return &exitError{exitUsage, err}
+			r := attestation.Role(role)
+			if _, ok := typesOf[r]; !ok {
+				return &exitError{exitUsage, fmt.Errorf("--role %q: accepting-organization, support-organization, bank or authority", role)}
+			}
+			if id == "" {
+				return &exitError{exitUsage, errors.New("--id is needed: the corporate number, or the registration number of a support organization")}
 			}
 			req := orgRequest{Role: r, ID: id, Name: map[string]string{"ja": name}, Group: group, From: attestation.DateOf(time.Now())}
 			if name == "" {
@@ -49,6 +57,9 @@ func newOrg(s streams) *cobra.Command {
 			resp, err := a.AddOrg(cmd.Context(), req)
 			if err := errors.Join(err, done()); err != nil {
 				return err
+			}
+			if resp.Before {
+				s.say("%s is there already and was left as it is, with its name", resp.ID)
 			}
 			if asJSON {
 				return s.json(resp)
@@ -128,7 +139,19 @@ func newImport(s streams) *cobra.Command {
 	return cmd
 }
 
+// importTypes are the types of files that can be imported.
+var importTypes = []attestation.Type{attestation.TypeEngagement, issuer.TypeEnrolment, attestation.TypeWagePayment, attestation.TypeWageReceipt,
+	attestation.TypeSupportInterview, attestation.TypeSupportSession, attestation.TypeNotificationFiled, attestation.TypeSeparation}
+
 func (o *importFlags) request(path string) (*importRequest, error) {
+	switch typ := attestation.Type(o.typ); {
+	case o.org == "":
+		return nil, &exitError{exitUsage, errors.New("--org is needed: the id that was given to akashi org add")}
+	case !slices.Contains(importTypes, typ):
+		return nil, &exitError{exitUsage, fmt.Errorf("--type %q: one of %s", o.typ, joined(importTypes))}
+	case typ == attestation.TypeWagePayment && o.mapping == "":
+		return nil, &exitError{exitUsage, errors.New("--mapping FILE is needed for a payroll file: it says which column holds what; testdata/story/payroll has some to start from")}
+	}
 	req := &importRequest{Org: o.org, Type: attestation.Type(o.typ), Name: filepath.Base(path), DryRun: o.dryRun, GoodRows: o.goodRows, Supersede: o.supersede}
 	var err error
 	if req.Data, err = os.ReadFile(path); err != nil {
@@ -191,10 +214,10 @@ func printReport(s streams, r *issuer.Report) {
 		s.say("%s: read as %s", r.File, r.Encoding)
 	}
 	if len(r.Ignored) > 0 {
-		s.say("columns not read: %v", r.Ignored)
+		s.say("columns not read: %s", strings.Join(r.Ignored, ", "))
 	}
 	for _, n := range r.Notes {
-		s.say("note: row %d %s %s", n.Row, n.Column, n.Text)
+		s.say("note: %s", noted(n))
 	}
 	for _, e := range r.Errors {
 		s.say("error: %s", e.Clerk())
@@ -210,6 +233,56 @@ func printReport(s streams, r *issuer.Report) {
 		}
 		fmt.Fprintf(s.out, "row %d %s: %s%s\n", row.Row, row.Status, place, log)
 	}
-	s.say("%d logged, %d stored and waiting for the registry, %d already there, %d ready (dry run), %d errors",
-		r.Count(issuer.StatusLogged), r.Count(issuer.StatusStored), r.Count(issuer.StatusAlready), r.Count(issuer.StatusReady), len(r.Errors))
+	s.say("%s", summary(r))
+}
+
+// noted is a note with its place.
+func noted(n issuer.Note) string {
+	var where []string
+	if n.Row > 0 {
+		where = append(where, fmt.Sprintf("row %d", n.Row))
+	}
+	if n.Column != "" {
+		where = append(where, "column "+n.Column)
+	}
+	if len(where) == 0 {
+		return n.Text
+	}
+	return strings.Join(where, ", ") + ": " + n.Text
+}
+
+// summary counts what became of the rows, and says how to go on where something is left to do.
+func summary(r *issuer.Report) string {
+	var parts []string
+	for _, c := range []struct {
+		status string
+		text   string
+	}{
+		{issuer.StatusLogged, "logged"},
+		{issuer.StatusEnrol, "enrolled"},
+		{issuer.StatusStored, "stored, to be sent to the registry when it is reached"},
+		{issuer.StatusAlready, "there already"},
+		{issuer.StatusNoRoom, "without room: others have filled the slots of the period"},
+		{issuer.StatusReady, "ready"},
+	} {
+		if n := r.Count(c.status); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, c.text))
+		}
+	}
+	parts = append(parts, fmt.Sprintf("%d error(s)", len(r.Errors)))
+	switch ready := r.Count(issuer.StatusReady); {
+	case r.DryRun:
+		return strings.Join(parts, ", ") + "; a dry run: nothing was signed"
+	case ready > 0 && len(r.Errors) > 0:
+		return strings.Join(parts, ", ") + "; nothing was signed: correct the errors, or issue the good rows alone with --good-rows"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func joined[T ~string](list []T) string {
+	var out []string
+	for _, s := range list {
+		out = append(out, string(s))
+	}
+	return strings.Join(out, ", ")
 }
