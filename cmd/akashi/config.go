@@ -75,7 +75,10 @@ func loadConfig(path string) (*Config, error) {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w; `akashi init DIR` makes one", err)
+		if errors.Is(err, os.ErrNotExist) {
+			err = fmt.Errorf("%w; `akashi init DIR` makes one", err)
+		}
+		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
 	var c Config
 	dec := yaml.NewDecoder(bytes.NewReader(data))

@@ -76,13 +76,14 @@ func runDemo(ctx context.Context, s streams, exit, asJSON bool, out string) (err
 		for i, name := range story.Engagements() {
 			printAssessment(s.out, name, result.Assessments[i])
 		}
-		p.sayNext(s, out)
+		p.sayNext(s, out, exit)
 	}
 	if err != nil || exit {
 		return err
 	}
 	s.say("running until interrupted (Ctrl-C)")
 	<-ctx.Done()
+	s.say("stopping")
 	return nil
 }
 
@@ -108,10 +109,13 @@ func (p *player) write(dir string, r *demoResult) error {
 	return nil
 }
 
-func (p *player) sayNext(s streams, out string) {
-	s.say("\nopen until you stop the demo:")
-	p.in.sayWhere(s)
-	s.say("\ntry next:")
+// sayNext says what is open, unless the demo stops now, and what to try.
+func (p *player) sayNext(s streams, out string, exit bool) {
+	if !exit {
+		s.say("\nopen until you stop the demo:")
+		p.in.sayWhere(s)
+	}
+	s.say("\ntry next (`go run ./cmd/akashi` where akashi is not installed):")
 	if out == "" {
 		s.say("  akashi demo --exit --out FILES         keep the evidence files")
 		out = "FILES"

@@ -60,6 +60,7 @@ type initOptions struct {
 func newInit(s streams) *cobra.Command {
 	var o initOptions
 	var m memberOptions
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "init DIR",
 		Short: "Make keys, certificates, trust list, policy and DIR/config.yaml",
@@ -71,7 +72,7 @@ func newInit(s streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.dir, o.now = args[0], time.Now()
 			if m.role != "" {
-				m.dir, m.host, m.port = o.dir, o.host, o.port
+				m.dir, m.host, m.port, m.json = o.dir, o.host, o.port, asJSON
 				return initMember(s, m)
 			}
 			c, err := initInstance(o)
@@ -80,6 +81,9 @@ func newInit(s streams) *cobra.Command {
 			}
 			s.say("made %s: registry %s, issuer %s", filepath.Join(o.dir, configName), c.Registry.URL, c.Issuer.URL)
 			s.say("next: akashi org add --config %s --role accepting-organization --id ID --name NAME", filepath.Join(o.dir, configName))
+			if asJSON {
+				return s.json(map[string]string{"config": filepath.Join(o.dir, configName), "registry": c.Registry.URL, "issuer": c.Issuer.URL})
+			}
 			return nil
 		},
 	}
@@ -93,6 +97,7 @@ func newInit(s streams) *cobra.Command {
 	f.StringVar(&m.log, "log", "", "with --role: the log's verifier key")
 	f.StringVar(&m.logURL, "log-url", "", "with --role auditor: where the log is read")
 	f.StringVar(&m.anchor, "trust-anchor", "", "with --role auditor: file of the trust anchor's public JWK")
+	f.BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
 }
 
@@ -251,7 +256,7 @@ func loadPolicies(policyPath, auditorsPath string) (witnesses, auditors *registr
 func loadPolicy(path string) (*registry.Policy, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the policy: %w", err)
+		return nil, fmt.Errorf("reading the policy, which the registry publishes: %w", err)
 	}
 	p, err := registry.ParsePolicy(text)
 	if err != nil {

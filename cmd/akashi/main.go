@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -83,9 +84,12 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 
 func newRoot(s streams) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "akashi",
-		Short:         "Prove what was done, when, and what was never done",
-		Long:          "Akashi signs, logs, holds and judges attestations about the duties owed to a Specified Skilled Worker.\nStart with: akashi demo",
+		Use:   "akashi",
+		Short: "Prove what was done, when, and what was never done",
+		Long: "Akashi signs, logs, holds and judges attestations about the duties owed to a Specified Skilled Worker.\nStart with: akashi demo\n\n" +
+			"Data goes to stdout, messages to stderr; with --json, data is one JSON document. Exit codes: 0 when what was asked holds, 1 when it\n" +
+			"does not or the command failed, 2 for wrong usage, 3 when it cannot be decided. The passphrase of a wallet is asked for, or taken from\n" +
+			"AKASHI_PASSPHRASE. The steps from an empty folder to a case file are in README.md, \"Run your own\".",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -99,14 +103,40 @@ func newRoot(s streams) *cobra.Command {
 	root.AddCommand(
 		newDemo(s), newInit(s), newOrg(s), newServe(s), newCalendar(s), newIssuer(s), newRegistry(s), newWallet(s), newAssess(s), newVerify(s), newBench(s),
 	)
+	refuseUnknown(root)
 	return root
+}
+
+// refuseUnknown lets a command that only groups others explain itself, and refuse a word that is none of them.
+func refuseUnknown(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		refuseUnknown(sub)
+	}
+	if !c.HasSubCommands() || c.Runnable() {
+		return
+	}
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.Help()
+		}
+		hint := ""
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = fmt.Sprintf(", did you mean %s?", strings.Join(near, " or "))
+		}
+		return &exitError{exitUsage, fmt.Errorf("%s has no command %q%s; see %s --help", c.CommandPath(), args[0], hint, c.CommandPath())}
+	}
 }
 
 // exactArgs is cobra.ExactArgs with the usage exit code and the names of what is missing.
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != len(names) {
-			return &exitError{exitUsage, fmt.Errorf("%s takes %d argument(s) %v, got %d; see %s --help", c.CommandPath(), len(names), names, len(args), c.CommandPath())}
+			want := strings.Join(names, " ")
+			if want == "" {
+				want = "no arguments"
+			}
+			return &exitError{exitUsage, fmt.Errorf("%s takes %s, and %d were given; see %s --help", c.CommandPath(), want, len(args), c.CommandPath())}
 		}
 		return nil
 	}

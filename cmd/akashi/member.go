@@ -18,6 +18,7 @@ import (
 type memberOptions struct {
 	dir, host, role, name, log, logURL, anchor string
 	port                                       int
+	json                                       bool
 }
 
 // initMember makes a folder for one witness or auditor, to be run by another party than the registry's, and prints its policy line.
@@ -56,7 +57,11 @@ func initMember(s streams, o memberOptions) error {
 		return err
 	}
 	s.say("made %s; give the line below and %s to the registry's operator", filepath.Join(o.dir, configName), c.path(fileCA))
-	fmt.Fprintf(s.out, "witness %s %s %s\n", o.name, registry.CosignerVKey(o.name+m.suffix(), public), m.URL)
+	line := fmt.Sprintf("witness %s %s %s", o.name, registry.CosignerVKey(o.name+m.suffix(), public), m.URL)
+	if o.json {
+		return s.json(map[string]string{"config": filepath.Join(o.dir, configName), "url": m.URL, "policy_line": line})
+	}
+	fmt.Fprintln(s.out, line)
 	return nil
 }
 
@@ -94,11 +99,11 @@ func copyAnchor(from, to string) error {
 func loadAnchor(path string) (keys.Public, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return keys.Public{}, fmt.Errorf("reading the trust anchor: %w", err)
+		return keys.Public{}, fmt.Errorf("reading the trust anchor's public key: %w", err)
 	}
 	anchor, err := keys.ParsePublic(data)
 	if err != nil {
-		return keys.Public{}, fmt.Errorf("%s: %w", path, err)
+		return keys.Public{}, fmt.Errorf("%s is not the trust anchor's public key, a file such as %s: %w", path, fileAnchor, err)
 	}
 	return anchor, nil
 }

@@ -19,7 +19,10 @@ func newServe(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the services of a folder until interrupted",
-		Args:  exactArgs(),
+		Long: "Run the services that config.yaml names until interrupted (Ctrl-C, SIGTERM). While the issuer runs, org add and issuer import go\n" +
+			"through it. Every key of config.yaml can be overridden by AKASHI_<PATH>, for example AKASHI_REGISTRY_EPOCH=2s. docs/operations.md says how\n" +
+			"to run witnesses and auditors elsewhere.",
+		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(config)
 			if err != nil {
