@@ -289,6 +289,9 @@ func (c *collecting) wishes(want func(configuration string) bool) []wish {
 func (c *collecting) run(ctx context.Context, want func(configuration string) bool) (*Collected, error) {
 	var errs []error
 	for _, wish := range c.wishes(want) {
+		if slices.ContainsFunc(c.grant.Deferred, func(d deferred) bool { return d.Configuration == wish.configuration }) {
+			continue // it is being made
+		}
 		if err := c.ask(ctx, wish); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", wish.configuration, err))
 		}

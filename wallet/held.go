@@ -387,6 +387,7 @@ func (c *collecting) takeOwn(ctx context.Context, compact string) error {
 		return err
 	}
 	c.report.Items = append(c.report.Items, *it)
+	c.grant.Taken = append(c.grant.Taken, it.ID) // by which the issuer names attestations
 	return nil
 }
 

@@ -274,7 +274,7 @@ func (c *collecting) accept(ctx context.Context, wish wish, bound []*keys.Privat
 			errs = append(errs, err)
 		}
 	}
-	if len(errs) == 0 && wish.identifier != "" {
+	if len(errs) == 0 && wish.identifier != "" && !slices.Contains(c.grant.Taken, wish.identifier) {
 		c.grant.Taken = append(c.grant.Taken, wish.identifier)
 	}
 	c.notify(ctx, resp.NotificationID, errors.Join(errs...))

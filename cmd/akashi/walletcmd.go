@@ -50,7 +50,7 @@ func newWallet(s streams) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&w.dir, "wallet", "", "folder of the wallet")
 	cmd.PersistentFlags().StringVar(&w.ca, "ca", "", "PEM file of the certificate authority to trust besides the system's")
 	cmd.PersistentFlags().BoolVar(&w.json, "json", false, "print one JSON document")
-	cmd.AddCommand(w.newInit(s), w.newPin(s), w.newReceive(s), w.newSync(s), w.newList(s), w.newShow(s), w.newStatement(s), w.newPresent(s),
+	cmd.AddCommand(w.newInit(s), w.newPin(s), w.newReceive(s), w.newSync(s), w.newRefresh(s), w.newList(s), w.newShow(s), w.newStatement(s), w.newPresent(s),
 		w.newBackup(s), w.newRestore(s), w.newExport(s))
 	return cmd
 }
@@ -105,6 +105,10 @@ func (f *walletFlags) openStore(file walletFile, pass []byte) (store.Store, *wal
 	if err != nil {
 		return nil, nil, err
 	}
+	issuers, err := fetcher(file.Registry, file.CA)
+	if err != nil {
+		return nil, nil, err
+	}
 	key, err := scrypt.Key(pass, file.Salt, 1<<file.LogN, 8, 1, 32)
 	if err != nil {
 		return nil, nil, err
@@ -113,7 +117,7 @@ func (f *walletFlags) openStore(file walletFile, pass []byte) (store.Store, *wal
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the wallet, is the passphrase right? %w", err)
 	}
-	return st, &wallet.Config{Store: st, Registry: &registry.Client{BaseURL: file.Registry, HTTP: client}}, nil
+	return st, &wallet.Config{Store: st, Registry: &registry.Client{BaseURL: file.Registry, HTTP: client}, Web: issuers}, nil
 }
 
 // passphrase takes AKASHI_PASSPHRASE, or asks on a terminal; twice for a new wallet.
@@ -230,25 +234,6 @@ func (f *walletFlags) fill(s streams, registryURL string, put func(wallet.Config
 	return errors.Join(err, st.Close())
 }
 
-func (f *walletFlags) newReceive(s streams) *cobra.Command {
-	return &cobra.Command{
-		Use:   "receive FILE",
-		Short: "Take a credential from a file",
-		Args:  exactArgs("FILE"),
-		RunE: f.with(s, func(ctx context.Context, w *wallet.Wallet, args []string) error {
-			data, err := os.ReadFile(args[0])
-			if err != nil {
-				return err
-			}
-			it, err := w.Receive(ctx, strings.TrimSpace(string(data)))
-			if err != nil {
-				return err
-			}
-			return f.printItem(s, it)
-		}),
-	}
-}
-
 func (f *walletFlags) newSync(s streams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "sync",
@@ -322,11 +307,21 @@ func (f *walletFlags) newList(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			held, err := w.Credentials(ctx)
+			if err != nil {
+				return err
+			}
 			if f.json {
-				return s.json(items)
+				return s.json(struct {
+					Documents   []wallet.Item       `json:"documents"`
+					Credentials []wallet.Credential `json:"credentials"`
+				}{items, held})
 			}
 			for _, it := range items {
 				fmt.Fprintf(s.out, "%s  %-20s %-9s %s\n", it.ID, it.Type, it.Period, it.Issuer)
+			}
+			for _, c := range held {
+				fmt.Fprintf(s.out, "%s  %-20s %-9s %s\n", c.ID, inWords(c.Names), "", c.Issuer)
 			}
 			return nil
 		}),
@@ -340,12 +335,33 @@ func (f *walletFlags) newShow(s streams) *cobra.Command {
 		Args:  exactArgs("ID"),
 		RunE: f.with(s, func(ctx context.Context, w *wallet.Wallet, args []string) error {
 			it, err := w.Show(ctx, args[0])
+			if errors.Is(err, wallet.ErrUnknownID) {
+				return f.showCredential(ctx, s, w, args[0])
+			}
 			if err != nil {
 				return err
 			}
 			return f.printItem(s, it)
 		}),
 	}
+}
+
+func (f *walletFlags) showCredential(ctx context.Context, s streams, w *wallet.Wallet, id string) error {
+	held, err := w.Credentials(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range held {
+		switch {
+		case c.ID != id:
+		case f.json:
+			return s.json(c)
+		default:
+			fmt.Fprintf(s.out, "%s\n%s (%s) from %s, status %s\n%s\n", c.ID, inWords(c.Names), c.VCT, c.Issuer, orNone(c.Status), c.Claims)
+			return nil
+		}
+	}
+	return wallet.ErrUnknownID
 }
 
 func (f *walletFlags) printItem(s streams, it *wallet.Item) error {
