@@ -23,7 +23,7 @@ func deltaVectors(t testing.TB) []vectorDelta {
 func (v vectorDelta) slots() []MapMember {
 	var out []MapMember
 	for _, s := range v.Slots {
-		out = append(out, MapMember{Key: s.Key, Index: s.Index, Value: s.Value})
+		out = append(out, MapMember(s))
 	}
 	return out
 }

@@ -222,7 +222,7 @@ func otlpAttributes(attrs []attribute.KeyValue) []otlpAttribute {
 		case attribute.FLOAT64:
 			value["doubleValue"] = a.Value.AsFloat64()
 		default:
-			value["stringValue"] = a.Value.Emit()
+			value["stringValue"] = a.Value.String()
 		}
 		out = append(out, otlpAttribute{string(a.Key), value})
 	}

@@ -33,8 +33,7 @@ type job struct {
 	last    bool            // no job comes after it: answer it when all that is in the log is published
 
 	results []registry.SubmitResult
-	needs   uint64 // size of the log that covers all results
-	err     error
+	needs   uint64       // size of the log that covers all results
 	done    chan outcome // has room for one
 }
 
@@ -378,7 +377,7 @@ func (s *Server) decide(ctx context.Context, batch []*job) (*plan, error) {
 			case !ok:
 				stands = standing{st.size + uint64(len(p.entries)), ref.V}
 				fresh[ref.K], result.Status = stands, registry.StatusLogged
-				p.entries = append(p.entries, registry.SlotEntry{K: ref.K, V: ref.V}.Marshal())
+				p.entries = append(p.entries, registry.SlotEntry(ref).Marshal())
 				p.added = append(p.added, addition{ref.K, j.records[i], j.jwt})
 			case stands.v != ref.V:
 				result.Status = registry.StatusConflict

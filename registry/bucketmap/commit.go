@@ -20,7 +20,6 @@ type commit struct {
 	covered uint64
 
 	changes []change // not yet written
-	bytes   int      // in them
 }
 
 // change replaces one bucket, or puts the first ones where there was none.
