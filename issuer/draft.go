@@ -59,7 +59,7 @@ func (d *draft) result() RowResult {
 	case !d.record.Logged:
 		r.Status = StatusStored
 	default:
-		r.Status, r.Index = StatusLogged, &d.record.Index
+		r.Status, r.Index, r.Confirmed = StatusLogged, &d.record.Index, d.record.Confirmed
 		if d.earlier {
 			r.Status = StatusAlready
 		}

@@ -52,7 +52,8 @@ type RowResult struct {
 	Period     attestation.Period `json:"period,omitempty"`
 	J          int                `json:"j"`
 	Supersedes string             `json:"supersedes,omitempty"`
-	Index      *uint64            `json:"index,omitempty"` // in the log, once the registry gave its receipt
+	Index      *uint64            `json:"index,omitempty"`     // in the log, once the registry gave its receipt
+	Confirmed  bool               `json:"confirmed,omitempty"` // the index is proven under witnesses and auditors, and not only stated
 
 	SDJWT string `json:"-"` // of an engagement: for the worker, see --out
 }
@@ -60,7 +61,7 @@ type RowResult struct {
 // What became of a row.
 const (
 	StatusReady   = "ready"    // dry run, or stopped by the errors of other rows: would be issued
-	StatusLogged  = "logged"   // signed, stored, and in the registry with a receipt
+	StatusLogged  = "logged"   // signed, stored, and in the registry as its receipt states
 	StatusStored  = "stored"   // signed and stored; the registry gave no receipt yet, it is sent again by itself
 	StatusAlready = "already"  // was issued and logged before, nothing was done
 	StatusNoRoom  = "no-room"  // signed and stored, and cannot be logged: others have filled the period's slots

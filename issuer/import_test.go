@@ -259,9 +259,20 @@ func TestAddOrg(t *testing.T) {
 	if got, err := w.Issuer.Org(context.Background(), o.ID); err != nil || got.Issuer != o.Issuer {
 		t.Errorf("%+v, %v", got.Issuer, err)
 	}
-	for _, cfg := range []issuer.Config{{}, {Store: w.Store}, {Store: w.Store, Registry: w.Registry}} {
+	for name, spoil := range map[string]func(*issuer.Config){
+		"store":            func(c *issuer.Config) { c.Store = nil },
+		"registry":         func(c *issuer.Config) { c.Registry = nil },
+		"origin":           func(c *issuer.Config) { c.Origin = "" },
+		"other origin":     func(c *issuer.Config) { c.Origin = "other.example" },
+		"witnesses":        func(c *issuer.Config) { c.Policy = nil },
+		"auditors":         func(c *issuer.Config) { c.Auditors = nil },
+		"one policy twice": func(c *issuer.Config) { c.Auditors = c.Policy },
+		"another log":      func(c *issuer.Config) { c.Auditors = issuertest.NewSigners(t, w.Clock.Now).Auditors },
+	} {
+		cfg := w.Config()
+		spoil(&cfg)
 		if _, err := issuer.New(cfg); err == nil {
-			t.Error("an issuer without all that it needs was made")
+			t.Errorf("an issuer without all that it needs was made: %s", name)
 		}
 	}
 }

@@ -207,7 +207,9 @@ func TestWrongAnswers(t *testing.T) {
 	} {
 		w, _ := workerA(t, store.NewMemory())
 		spoilt := &spoiler{w.Registry, c.spoil}
-		i, err := issuer.New(issuer.Config{Store: w.Store, Registry: spoilt, Origin: issuertest.Origin, Now: w.Clock.Now})
+		cfg := w.Config()
+		cfg.Registry = spoilt
+		i, err := issuer.New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,35 +291,46 @@ func TestOwnRecordSealedBefore(t *testing.T) {
 
 // TestSlotTakenByWhatIsNotShown: moving on without having seen the entry might log an attestation twice.
 func TestSlotTakenByWhatIsNotShown(t *testing.T) {
+	alter := func(f func(*registry.MemberProof)) func(*issuertest.Registry) {
+		return func(r *issuertest.Registry) { r.Alter = func(_ registry.Key, m *registry.MemberProof) { f(m) } }
+	}
+	head := func(f func(*registry.HeadProof)) func(*issuertest.Registry) {
+		return func(r *issuertest.Registry) { r.AlterLookup = func(l *registry.LookupResponse) { f(&l.Head) } }
+	}
 	for _, c := range []struct {
-		name  string
-		hide  func(*issuertest.Registry)
-		waits bool
+		name string
+		hide func(*issuertest.Registry)
+		want error // of Flush, besides that records wait
 	}{
-		{"not audited yet", func(r *issuertest.Registry) { r.Blind() }, true},
-		{"A withheld", func(r *issuertest.Registry) { r.Alter = func(_ registry.Key, m *registry.MemberProof) { m.A = nil } }, true},
-		{"A altered", func(r *issuertest.Registry) {
-			r.Alter = func(_ registry.Key, m *registry.MemberProof) { m.A = make([]byte, len(m.A)+1) }
-		}, true},
-		{"erased", func(r *issuertest.Registry) {
-			r.Alter = func(_ registry.Key, m *registry.MemberProof) { m.A, m.Erased = nil, true }
-		}, false},
+		{"not covered yet", (*issuertest.Registry).Blind, nil},
+		{"A withheld", alter(func(m *registry.MemberProof) { m.A = nil }), nil},
+		{"A that does not match V", alter(func(m *registry.MemberProof) { m.A = make([]byte, len(m.A)+1) }), nil},
+		{"said to be erased", alter(func(m *registry.MemberProof) { m.A, m.Erased = nil, true }), nil},
+		{"another V", alter(func(m *registry.MemberProof) { m.Value[0] ^= 1 }), nil},
+		{"no inclusion", alter(func(m *registry.MemberProof) { m.Inclusion = m.Inclusion[1:] }), registry.ErrInclusion},
+		{"not audited", func(r *issuertest.Registry) { r.Absent = 1 }, registry.ErrNotAudited},
+		{"not witnessed", func(r *issuertest.Registry) { r.Cosigners = r.Cosigners[2:] }, registry.ErrNotWitnessed},
+		{"another log's key", func(r *issuertest.Registry) { r.Log = issuertest.NewSigners(t, r.Now).Log }, registry.ErrNotSignedByLog},
+		{"wrong map root", func(r *issuertest.Registry) { r.Head = func(h *registry.HeadEntry) { h.MapRoot[0] ^= 1 } }, registry.ErrProofRoot},
+		{"head of another index", head(func(h *registry.HeadProof) { h.Index-- }), registry.ErrNotProven},
+		{"head altered", head(func(h *registry.HeadProof) { h.Entry[70] ^= 1 }), registry.ErrNotProven},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, p := workerA(t, store.NewMemory())
 			w.Registry.Junk(w.Orgs["employer-A"].ID, period(t, w, p, attestation.WageEmployer, "2026-05"), 0)
+			honest := *w.Registry.Signers
 			c.hide(w.Registry)
 			r := pay(t, w, payslips("8.00", [2]string{"2026-05", "1042"}, [2]string{"2026-04", "1042"}), issuer.Options{})
-			if !c.waits {
-				wantStatus(t, r, issuer.StatusLogged, issuer.StatusLogged)
-				return
-			}
 			wantStatus(t, r, issuer.StatusStored, issuer.StatusLogged) // another ladder goes on
-			if _, err := w.Issuer.Flush(ctx); err == nil {
-				t.Error("Flush says that everything is sent")
+			if _, err := w.Issuer.Flush(ctx); err == nil || c.want != nil && !errors.Is(err, c.want) {
+				t.Errorf("Flush: got %v, want %v", err, c.want)
+			}
+			if got := ladder(t, w, p, attestation.WageEmployer, "2026-05"); len(got) != 1 {
+				t.Errorf("%d rungs, want the junk alone", len(got))
 			}
 			w.Registry.Unblind()
-			w.Registry.Alter = nil
+			w.Registry.Alter, w.Registry.AlterLookup, *w.Registry.Signers = nil, nil, honest
+			w.Registry.Junk("9999999999999", registry.Secret{}, 0) // the log grows
 			flush(t, w, 1)
 			if got := ladder(t, w, p, attestation.WageEmployer, "2026-05"); len(got) != 2 {
 				t.Errorf("%d rungs, want junk and the record", len(got))
@@ -501,7 +514,9 @@ func TestRungsMoveWhileOthersAreStored(t *testing.T) {
 		f.Data = bytes.ReplaceAll(f.Data, []byte("265625,\n"), []byte("265625,一部\n"))
 		f.Mapping = bytes.Replace(issuertest.File(t, "payroll/C.mapping.json"), []byte(`"columns": {`), []byte(`"kinds": {"一部": "part"}, "columns": {"kind": "メモ",`), 1)
 		g := &gate{open: make(chan struct{}), atChunk: 500}
-		i, err := issuer.New(issuer.Config{Store: w.Store, Registry: w.Registry, Origin: issuertest.Origin, Now: w.Clock.Now, Rand: g})
+		cfg := w.Config()
+		cfg.Rand = g
+		i, err := issuer.New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,10 @@
 // a killed process resends the same octets ([Issuer.Flush]), and a file imported twice issues nothing twice. [Issuer.Enrol] takes up a
 // worker's presentation of an engagement, which opens the slots that an organization may fill.
 //
+// The registry is not believed. A receipt makes a record logged as stated, which is what an import waits for; it is confirmed by a lookup that
+// is proven under the pinned policies, which [Issuer.Flush] makes later and for many records at a time. A record whose receipt turns out to
+// be false is reported and sent again, and one whose slot is said to be taken leaves it only when the other record there is proven.
+//
 // The credentials are SD-JWT VCs (draft-ietf-oauth-sd-jwt-vc over RFC 9901), bound to the worker's key; [Issuer.Handler] serves the issuers'
 // metadata, and their side of OpenID4VCI 1.0 ([Issuer.MakeOffer], files vci_*.go). Left out: engagements that succeed an earlier one of the same contract.
 package issuer
@@ -39,6 +43,8 @@ type Config struct {
 	Store    store.Store
 	Registry Registry
 	Origin   string           // of the registry's log
+	Policy   *registry.Policy // pinned: whose times and signatures on the registry's checkpoints count
+	Auditors *registry.Policy // pinned: who vouches for the registry's map
 	Now      func() time.Time // nil means time.Now
 	Rand     io.Reader        // nil means crypto/rand; read from several goroutines
 	Log      *slog.Logger     // nil discards
@@ -56,6 +62,15 @@ type Issuer struct {
 func New(cfg Config) (*Issuer, error) {
 	if cfg.Store == nil || cfg.Registry == nil || cfg.Origin == "" {
 		return nil, errors.New("issuer: store, registry and origin are needed")
+	}
+	if cfg.Policy == nil || cfg.Auditors == nil {
+		return nil, errors.New("issuer: the policies of witnesses and auditors are needed, else the registry's receipts could not be checked")
+	}
+	if err := registry.CheckPair(cfg.Policy, cfg.Auditors); err != nil {
+		return nil, fmt.Errorf("issuer: %w", err)
+	}
+	if cfg.Policy.Origin != cfg.Origin {
+		return nil, fmt.Errorf("issuer: the policy is for the registry %q, the issuer for %q", cfg.Policy.Origin, cfg.Origin)
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -174,12 +189,16 @@ func Path(id string) string { return "/o/" + url.PathEscape(strings.ReplaceAll(i
 //	slot/<id>/<slot>                          record
 //	octets/<id>/<slot>                        its octets
 //	pending/<id>/<slot>                       key of a record without a receipt
+//	unconfirmed/<id>/<slot>                   key of a record whose receipt is not confirmed
+//	seen-head                                 the newest head of the registry that was seen
 //	done/<id>/<content digest>                key of the record that says this
 //	identity/<id>/<engagement ID>/<identity>  key of the latest record about this
 const (
-	prefixOrg     = "org/"
-	prefixSlot    = "slot/"
-	prefixPending = "pending/"
+	prefixOrg         = "org/"
+	prefixSlot        = "slot/"
+	prefixPending     = "pending/"
+	prefixUnconfirmed = "unconfirmed/"
+	keySeenHead       = "seen-head"
 )
 
 func orgKey(id string) []byte               { return []byte(prefixOrg + id) }
@@ -198,10 +217,13 @@ func ladderKey(id string, l ladder) []byte {
 }
 func slotKey(id string, l ladder, j int) []byte { return fmt.Appendf(ladderKey(id, l), "%02d", j) }
 
-// octetsKey and pendingKey turn the key of a record, or of a ladder, into that of what stands beside.
+// octetsKey, pendingKey and unconfirmedKey turn the key of a record, or of a ladder, into that of what stands beside.
 func octetsKey(slot []byte) []byte { return append([]byte("octets/"), slot[len(prefixSlot):]...) }
 func pendingKey(slot []byte) []byte {
 	return append([]byte(prefixPending), slot[len(prefixSlot):]...)
+}
+func unconfirmedKey(slot []byte) []byte {
+	return append([]byte(prefixUnconfirmed), slot[len(prefixSlot):]...)
 }
 
 func (i *Issuer) get(ctx context.Context, key []byte, v any) error {

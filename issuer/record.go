@@ -25,7 +25,9 @@ type record struct {
 	J          int                `json:"j"` // from registry.MaxRungs on: no rung at all, see NoRoom
 	X          registry.Hash      `json:"x"`
 	Key        registry.Key       `json:"key"`
-	Logged     bool               `json:"logged,omitempty"`
+	Logged     bool               `json:"logged,omitempty"`    // as the registry's receipt states
+	Confirmed  bool               `json:"confirmed,omitempty"` // proven under a head that the auditors vouch for
+	Receipt    int64              `json:"receipt,omitempty"`   // Unix time of the last receipt, true or not, for the record at this rung
 	Withdraws  string             `json:"withdraws,omitempty"` // the record that this one takes back
 	NoRoom     bool               `json:"no_room,omitempty"`   // cannot be logged: others have filled the ladder
 	Index      uint64             `json:"index,omitempty"`
@@ -81,10 +83,21 @@ func (r *record) save(tx store.Tx, orgID string, o *octets) error {
 			return err
 		}
 	}
-	if r.Logged || r.NoRoom {
-		return tx.Delete(pendingKey(slot))
+	return r.saveMarks(tx, slot)
+}
+
+// saveMarks lists the record among the unsent, among those to be confirmed, or nowhere. It takes it out of the other list only where it may be
+// there, since stores write what they delete.
+func (r *record) saveMarks(tx store.Tx, slot []byte) error {
+	switch {
+	case !r.Logged && !r.NoRoom && r.Receipt == 0:
+		return tx.Set(pendingKey(slot), slot)
+	case !r.Logged && !r.NoRoom:
+		return errors.Join(tx.Set(pendingKey(slot), slot), tx.Delete(unconfirmedKey(slot)))
+	case r.Logged && !r.Confirmed:
+		return errors.Join(tx.Delete(pendingKey(slot)), tx.Set(unconfirmedKey(slot), slot))
 	}
-	return tx.Set(pendingKey(slot), slot)
+	return errors.Join(tx.Delete(pendingKey(slot)), tx.Delete(unconfirmedKey(slot)))
 }
 
 // saveLatest notes the record as the latest about its thing.
@@ -97,7 +110,7 @@ func (r *record) saveLatest(tx store.Tx, orgID string) error {
 
 func (r *record) remove(tx store.Tx, orgID string) error {
 	slot := r.slot(orgID)
-	return errors.Join(tx.Delete(slot), tx.Delete(octetsKey(slot)), tx.Delete(pendingKey(slot)))
+	return errors.Join(tx.Delete(slot), tx.Delete(octetsKey(slot)), tx.Delete(pendingKey(slot)), tx.Delete(unconfirmedKey(slot)))
 }
 
 // follow returns the record that the value at key points to, nil when there is none.

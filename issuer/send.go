@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"akashi/attestation"
-	"akashi/internal/keys"
 	"akashi/internal/store"
 	"akashi/registry"
 )
@@ -26,10 +25,11 @@ const (
 )
 
 // errUnclear says that a slot was taken by a record that the registry does not show yet, or cannot show. Moving on without seeing it
-// might log one attestation twice.
+// might log one attestation twice, or leave a rung empty and with it all above it worthless.
 var errUnclear = errors.New("the registry says that slots are taken and does not show yet by what; the records wait")
 
-// Flush sends every record of every organization that has no receipt yet, as after a crash or while the registry was away.
+// Flush looks up the records whose receipts are not confirmed yet, and sends every record of every organization that has no receipt, as after
+// a crash, while the registry was away, or when a receipt was found to be false ([ErrNotLogged]). It returns how many got one.
 func (i *Issuer) Flush(ctx context.Context) (sent int, err error) {
 	ids, err := i.Orgs(ctx)
 	if err != nil {
@@ -51,8 +51,10 @@ func (i *Issuer) flushOrg(ctx context.Context, id string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	confirmErr := i.confirm(ctx, o)
 	defer i.imports.lock(o.ID)()
-	return i.send(ctx, o)
+	sent, err := i.send(ctx, o)
+	return sent, errors.Join(confirmErr, err)
 }
 
 // send submits every record of the organization that has no receipt, and returns how many got one.
@@ -60,7 +62,7 @@ func (i *Issuer) flushOrg(ctx context.Context, id string) (int, error) {
 // Of one ladder only the lowest such rung is ever under way, so a record that finds its slot taken can move up, and what stands above
 // it with it, without a gap and without changing octets that were sent.
 func (i *Issuer) send(ctx context.Context, o *org) (sent int, err error) {
-	s := sender{i: i, o: o, unclear: map[ladder]bool{}}
+	s := i.sender(o)
 	for {
 		front, err := s.front(ctx)
 		if err != nil {
@@ -74,7 +76,7 @@ func (i *Issuer) send(ctx context.Context, o *org) (sent int, err error) {
 		}
 	}
 	if len(s.unclear) > 0 {
-		return s.sent, errUnclear
+		return s.sent, errors.Join(errUnclear, s.why)
 	}
 	return s.sent, nil
 }
@@ -87,6 +89,19 @@ type sender struct {
 	mu      sync.Mutex // guards what follows
 	sent    int
 	unclear map[ladder]bool
+	why     error // of the first unclear one for which there is more to say
+}
+
+func (i *Issuer) sender(o *org) *sender { return &sender{i: i, o: o, unclear: map[ladder]bool{}} }
+
+// wait leaves the record's ladder alone for the rest of the run.
+func (s *sender) wait(r *record, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unclear[r.ladder()] = true
+	if s.why == nil {
+		s.why = why
+	}
 }
 
 // front returns the records to send next: the lowest rung without a receipt of every ladder that is not unclear.
@@ -138,15 +153,17 @@ func (s *sender) sendBatch(ctx context.Context, records []*record) error {
 	}
 	var logged, taken []*record
 	for n, r := range records {
-		switch result := resp.Results[n]; {
-		case result.Key != r.Key:
+		result := resp.Results[n]
+		if result.Key != r.Key {
 			return fmt.Errorf("%w: it is not about the records that were sent", registry.ErrAnswer)
-		case result.Status == registry.StatusConflict:
-			taken = append(taken, r)
-		default:
-			r.Logged, r.Index = true, result.Index
-			logged = append(logged, r)
 		}
+		r.Index = result.Index // of the record, or of what is said to hold its slot: as stated
+		if result.Status == registry.StatusConflict {
+			taken = append(taken, r)
+			continue
+		}
+		r.Logged, r.Receipt = true, s.i.Now().Unix()
+		logged = append(logged, r)
 	}
 	if err := s.note(ctx, logged); err != nil {
 		return err
@@ -211,52 +228,47 @@ func (s *sender) note(ctx context.Context, logged []*record) error {
 	return err
 }
 
-// resolve looks at slots that hold another value: our own JWT, sealed before, is done; anything else moves the record on.
+// resolve looks at slots that are said to hold another value. Only what is proven counts: our own record or JWT there is done, another one
+// moves the record on, and everything else leaves it where it is.
 func (s *sender) resolve(ctx context.Context, taken []*record) error {
 	if len(taken) == 0 {
 		return nil
 	}
-	wanted := make([]registry.Key, len(taken))
-	for n, r := range taken {
-		wanted[n] = r.Key
+	look, err := s.i.lookup(ctx, keysOf(taken))
+	if errors.Is(err, registry.ErrNotProven) || errors.Is(err, ErrOldHead) {
+		for _, r := range taken {
+			s.wait(r, err)
+		}
+		return nil
 	}
-	resp, err := s.i.Registry.Lookup(ctx, wanted)
 	if err != nil {
 		return err
 	}
-	if len(resp.Results) != len(taken) {
-		return fmt.Errorf("%w: it is not about the slots that were asked for", registry.ErrAnswer)
-	}
 	for n, r := range taken {
-		if err := s.resolveOne(ctx, r, resp.Results[n].Member); err != nil {
+		if err := s.resolveOne(ctx, r, look.Head, &look.Results[n]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *sender) resolveOne(ctx context.Context, r *record, m *registry.MemberProof) error {
-	if m == nil || !m.Erased && (m.A == nil || !m.MatchesValue()) {
-		s.mu.Lock()
-		s.unclear[r.ladder()] = true
-		s.mu.Unlock()
-		return nil
-	}
-	e, err := s.enrolment(ctx, r)
+func (s *sender) resolveOne(ctx context.Context, r *record, head *registry.VerifiedHead, result *registry.VerifiedResult) error {
+	what, err := s.inspect(ctx, r, result)
 	if err != nil {
 		return err
 	}
-	secret, err := r.secret(e)
-	if err != nil {
-		return err
+	switch {
+	case what == holdsOurs:
+		r.Logged, r.Confirmed, r.Index, r.Receipt = true, true, result.Index, s.i.Now().Unix()
+		return s.note(ctx, []*record{r})
+	case what == holdsAnother:
+		return s.moveUp(ctx, r)
+	case what == holdsNothing && head.Covered > r.Index:
+		s.wait(r, ErrNotTaken)
+	default:
+		s.wait(r, result.Err)
 	}
-	if jwt, err := registry.OpenA(secret, r.Key, m.A); err == nil {
-		if id, err := keys.ID(jwt); err == nil && id == r.ID {
-			r.Logged, r.Index = true, m.Index
-			return s.note(ctx, []*record{r})
-		}
-	}
-	return s.moveUp(ctx, r, e)
+	return nil
 }
 
 // enrolment returns the enrolment that the record was made from.
@@ -283,15 +295,25 @@ type waiting struct {
 	latest bool // about its thing
 }
 
-// moveUp gives r the next rung, and what stands above it without a receipt the rungs after: none of these was sent yet, but r.
-func (s *sender) moveUp(ctx context.Context, r *record, e *Enrolment) error {
+// moveUp gives r the next free rung, and what stands above it and was never sent those after.
+func (s *sender) moveUp(ctx context.Context, r *record) error {
+	e, err := s.enrolment(ctx, r)
+	if err != nil {
+		return err
+	}
 	return s.i.Store.Update(ctx, func(tx store.Tx) error {
-		rungs, err := s.takeWaiting(tx, r.ladder())
+		now := new(record)
+		if err := getJSON(tx, r.slot(s.o.ID), now); errors.Is(err, store.ErrNotFound) || err == nil && (now.ID != r.ID || now.Logged) {
+			return nil // another run was faster
+		} else if err != nil {
+			return err
+		}
+		rungs, err := s.takeWaiting(tx, r)
 		if err != nil {
 			return err
 		}
 		for _, w := range rungs {
-			if err := s.putOneUp(tx, w, e); err != nil {
+			if err := s.putUp(tx, w, e); err != nil {
 				return err
 			}
 		}
@@ -299,12 +321,16 @@ func (s *sender) moveUp(ctx context.Context, r *record, e *Enrolment) error {
 	})
 }
 
-// takeWaiting takes all records without a receipt out of the ladder, the lowest first.
-func (s *sender) takeWaiting(tx store.Tx, l ladder) (rungs []waiting, err error) {
-	err = tx.Scan(pendingKey(ladderKey(s.o.ID, l)), func(_, slot []byte) (err error) {
+// takeWaiting takes r, and the records above it that were never sent, out of the ladder, the lowest first. One that was sent keeps its rung: the
+// registry may still log it there.
+func (s *sender) takeWaiting(tx store.Tx, r *record) (rungs []waiting, err error) {
+	err = tx.Scan(pendingKey(ladderKey(s.o.ID, r.ladder())), func(_, slot []byte) (err error) {
 		w := waiting{record: new(record)}
 		if err := getJSON(tx, slot, w.record); err != nil {
 			return err
+		}
+		if w.record.J < r.J || w.record.J > r.J && w.record.Receipt != 0 {
+			return nil
 		}
 		if w.octets, err = loadOctets(tx, slot); err != nil {
 			return err
@@ -320,13 +346,18 @@ func (s *sender) takeWaiting(tx store.Tx, l ladder) (rungs []waiting, err error)
 	return rungs, err
 }
 
-// putOneUp gives the record the next rung.
-func (s *sender) putOneUp(tx store.Tx, w waiting, e *Enrolment) error {
-	w.record.J++
-	// Reading the place makes a draft that is stored there at the same time a conflict of the transactions.
-	if _, err := tx.Get(w.record.slot(s.o.ID)); err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
+// putUp gives the record the next rung that no other record has.
+func (s *sender) putUp(tx store.Tx, w waiting, e *Enrolment) error {
+	for {
+		w.record.J++
+		// Reading the place makes a draft that is stored there at the same time a conflict of the transactions.
+		if _, err := tx.Get(w.record.slot(s.o.ID)); errors.Is(err, store.ErrNotFound) {
+			break
+		} else if err != nil {
+			return err
+		}
 	}
+	w.record.Receipt = 0 // of what it was at its old rung
 	out, err := s.i.sealOrPark(w.record, s.o, e, w.octets)
 	if err != nil {
 		return err

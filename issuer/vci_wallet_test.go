@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -43,7 +42,9 @@ func (w *vciWorld) restart() {
 	if w.cfg.Rate.PerSecond == 0 {
 		w.cfg.Rate.PerSecond = -1
 	}
-	i, err := issuer.New(issuer.Config{Store: w.Store, Registry: w.Registry, Origin: issuertest.Origin, Now: w.Clock.Now, Log: slog.New(slog.DiscardHandler), VCI: w.cfg})
+	cfg := w.Config()
+	cfg.VCI = w.cfg
+	i, err := issuer.New(cfg)
 	if err != nil {
 		w.T.Fatal(err)
 	}

@@ -394,5 +394,9 @@ func (c *Config) newIssuer(st store.Store, opt instanceOptions) (*issuer.Issuer,
 	if err != nil {
 		return nil, fmt.Errorf("vci: %w", err)
 	}
-	return issuer.New(issuer.Config{Store: st, Registry: client, Origin: c.Registry.Origin, Now: opt.now, Log: opt.log, VCI: vci})
+	witnesses, auditors, err := loadPolicies(c.path(filePolicy), c.path(fileAuditors))
+	if err != nil {
+		return nil, err
+	}
+	return issuer.New(issuer.Config{Store: st, Registry: client, Origin: c.Registry.Origin, Policy: witnesses, Auditors: auditors, Now: opt.now, Log: opt.log, VCI: vci})
 }

@@ -22,22 +22,26 @@ import (
 // Origin is the name of the registry's log.
 const Origin = "registry.example"
 
-// Registry is a registry in memory. It admits what the real one admits and keeps the first record of each slot; it makes no proofs.
+// Registry is a registry in memory. It admits what the real one admits, keeps the first record of each slot, and proves what Lookup answers
+// under a head over all entries so far. The heads are in no entry of its own log: each closes a log that ends with it.
 //
 // The callbacks, where set, let a call fail: Before before anything is done, After when the records are stored and only the answer is
-// lost. Blind slots are answered by Lookup as absent, like those that no audited head covers yet.
+// lost. After Blind the auditors have seen nothing yet, and after Freeze nothing more.
 type Registry struct {
+	*Signers
+
 	List  *trustlist.List          // in force
 	Lists []registry.TrustListItem // every version, oldest first
 	Now   func() time.Time
 
 	Before, After func(registry.SubmitRequest) error
 	BeforeLookup  func([]registry.Key) error
-	Alter         func(registry.Key, *registry.MemberProof) // what Lookup answers
+	Alter         func(registry.Key, *registry.MemberProof) // what Lookup answers of a member
+	AlterLookup   func(*registry.LookupResponse)            // what Lookup answers
 	Unchecked     bool                                      // admit without looking at the submission: for benchmarks
 
 	mu      sync.Mutex
-	blind   map[registry.Key]bool
+	frozen  *State // from which Lookup answers; nil for one that is made anew
 	entries map[registry.Key]*registry.MemberProof
 	size    uint64                   // of the log
 	Submits []registry.SubmitRequest // every one that was admitted, in order, unless Unchecked
@@ -68,6 +72,19 @@ func call[T any](f func(T) error, v T) error {
 		return nil
 	}
 	return f(v)
+}
+
+// Submitter returns the entity whose key signed a submission.
+func (r *Registry) Submitter(req registry.SubmitRequest) (*trustlist.Entity, error) {
+	header, err := keys.PeekHeader(req.Submission)
+	if err != nil {
+		return nil, err
+	}
+	entity, _, ok := r.List.EntityBySubmissionKey(header.Kid)
+	if !ok {
+		return nil, errors.New("no such submission key")
+	}
+	return entity, nil
 }
 
 func (r *Registry) admit(req registry.SubmitRequest) (writer string, err error) {
@@ -175,18 +192,38 @@ func (r *Registry) Lookup(ctx context.Context, slots []registry.Key) (*registry.
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.Lookups = append(r.Lookups, slots...)
-	resp := &registry.LookupResponse{}
+	st := r.frozen
+	if st == nil {
+		st = r.state(r.size)
+	}
+	resp := &registry.LookupResponse{Head: st.Head}
 	for _, k := range slots {
-		result := registry.LookupResult{Key: k}
-		if m := r.entries[k]; m != nil && !r.blind[k] {
+		result := registry.LookupResult{Key: k, Proof: st.Prove(k)}
+		if m := r.entries[k]; m != nil && st.Covers(m.Index) {
 			copied := *m
+			copied.Inclusion = st.Inclusion(m.Index)
 			if result.Member = &copied; r.Alter != nil {
 				r.Alter(k, result.Member)
 			}
 		}
 		resp.Results = append(resp.Results, result)
 	}
+	if r.AlterLookup != nil {
+		r.AlterLookup(resp)
+	}
 	return resp, nil
+}
+
+// state closes the first entries of the log.
+func (r *Registry) state(size uint64) *State {
+	entries := make([][]byte, r.size)
+	for k, m := range r.entries {
+		entries[m.Index] = registry.SlotEntry{K: k, V: m.Value}.Marshal()
+	}
+	for n, l := range r.Lists {
+		entries[l.Index] = registry.ListEntry{N: uint64(n + 1), Hash: registry.HashOf([]byte(l.JWT))}.Marshal()
+	}
+	return r.Signers.State(entries[:size])
 }
 
 // TrustLists answers every version of the trust list.
@@ -206,21 +243,25 @@ func (r *Registry) Publish(l *trustlist.List) {
 	r.size++
 }
 
-// Blind hides every entry so far from Lookup; Unblind shows them again.
+// Blind lets Lookup answer under a head that covers nothing; Unblind ends it.
 func (r *Registry) Blind() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.blind = map[registry.Key]bool{}
-	for k := range r.entries {
-		r.blind[k] = true
-	}
+	r.frozen = r.state(0)
 }
 
-// Unblind ends Blind.
+// Freeze lets Lookup answer under a head of now; Unblind ends it.
+func (r *Registry) Freeze() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.frozen = r.state(r.size)
+}
+
+// Unblind ends Blind and Freeze.
 func (r *Registry) Unblind() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.blind = nil
+	r.frozen = nil
 }
 
 // Entries returns every member by key.

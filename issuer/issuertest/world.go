@@ -66,7 +66,7 @@ func New(t testing.TB, s store.Store) *World {
 			w.addParty(p)
 		}
 	}
-	w.Registry = &Registry{Now: w.Clock.Now}
+	w.Registry = &Registry{Signers: NewSigners(t, w.Clock.Now), Now: w.Clock.Now}
 	w.Publish()
 	w.Restart()
 	for _, o := range w.Orgs {
@@ -77,10 +77,15 @@ func New(t testing.TB, s store.Store) *World {
 	return w
 }
 
+// Config returns what the world's issuer works with.
+func (w *World) Config() issuer.Config {
+	return issuer.Config{Store: w.Store, Registry: w.Registry, Origin: Origin, Policy: w.Registry.Policy, Auditors: w.Registry.Auditors, Now: w.Clock.Now, Log: slog.New(slog.DiscardHandler)}
+}
+
 // Restart puts a new issuer over the store, as after a crash.
 func (w *World) Restart() {
 	w.T.Helper()
-	i, err := issuer.New(issuer.Config{Store: w.Store, Registry: w.Registry, Origin: Origin, Now: w.Clock.Now, Log: slog.New(slog.DiscardHandler)})
+	i, err := issuer.New(w.Config())
 	if err != nil {
 		w.T.Fatal(err)
 	}
