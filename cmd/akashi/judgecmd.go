@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -134,7 +135,7 @@ func newAssess(s streams) *cobra.Command {
 		Short: "Judge a presentation with the registry's proofs",
 		Long: "Judge what a worker shows: recompute its slots, fetch their proofs from the registry, and find for every duty whether it was fulfilled,\n" +
 			"late, contradicted or proven absent. --aud and --nonce are those that the worker was given, so that nobody shows a copy made for somebody\n" +
-			"else. The exit code says whether the proofs hold, not what they show: 0 when every check passes, 1 when one fails, 3 when it cannot\n" +
+			"else; a presentation is taken within 5 minutes after it was made. The exit code says whether the proofs hold, not what they show: 0 when every check passes, 1 when one fails, 3 when it cannot\n" +
 			"be decided. --out keeps the case in one file, which anybody can check again with akashi verify.",
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -178,6 +179,10 @@ func newAssess(s streams) *cobra.Command {
 				return err
 			}
 			file, result, err := verifier.Assess(cmd.Context(), o, client, trust)
+			var failed *evidence.CheckError
+			if errors.As(err, &failed) && strings.HasPrefix(failed.Check.Code, "kb.") {
+				return fmt.Errorf("%w; ask the worker to present again for this --aud and --nonce, or correct these", err)
+			}
 			if err != nil {
 				return err
 			}

@@ -121,6 +121,7 @@ func refuseUnknown(c *cobra.Command) {
 			return c.Help()
 		}
 		hint := ""
+		c.SuggestionsMinimumDistance = 2
 		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 			hint = fmt.Sprintf(", did you mean %s?", strings.Join(near, " or "))
 		}
