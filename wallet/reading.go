@@ -65,55 +65,9 @@ func (w *Wallet) loadPins() error {
 	return err
 }
 
-// provenHead is a head that witnesses and auditors vouch for.
-type provenHead struct {
-	registry.HeadEntry
-	checkpoint *registry.Checkpoint
-}
-
-// open verifies a checkpoint down to the witnesses' quorum.
-func (p *pins) open(note string) (*registry.Checkpoint, error) {
-	c, err := registry.OpenCheckpoint([]byte(note), p.witnesses, p.auditors)
+// prove says of an error of package registry what the worker needs to know.
+func prove(err error) error {
 	if err != nil {
-		return nil, errors.Join(ErrNotProven, err)
-	}
-	if _, ok := c.ExistedBy(); !ok {
-		return nil, fmt.Errorf("%w: too few witnesses have signed", ErrNotProven)
-	}
-	return c, nil
-}
-
-// head verifies a head: the last entry of its checkpoint, which the auditors' quorum vouches for.
-func (p *pins) head(h registry.HeadProof) (*provenHead, error) {
-	c, err := p.open(h.Checkpoint)
-	if err != nil {
-		return nil, err
-	}
-	if !c.Audited() {
-		return nil, fmt.Errorf("%w: too few auditors have signed", ErrNotProven)
-	}
-	entry, err := registry.ParseEntry(h.Entry)
-	head, ok := entry.(registry.HeadEntry)
-	if err != nil || !ok || head.Covered != h.Index || h.Index+1 != c.Size {
-		return nil, fmt.Errorf("%w: the head is not the last entry of its checkpoint", ErrNotProven)
-	}
-	if err := registry.VerifyInclusion(h.Entry, h.Index, c.Size, h.Inclusion, c.Root); err != nil {
-		return nil, errors.Join(ErrNotProven, err)
-	}
-	return &provenHead{head, c}, nil
-}
-
-// member checks what a lookup gives of a key under the head: that it is a member with this index and value, and that the log has its entry.
-func (h *provenHead) member(r registry.LookupResult) error {
-	index, value, err := registry.VerifyMember(h.MapRoot, r.Key, r.Proof)
-	switch {
-	case err != nil:
-		return errors.Join(ErrNotProven, err)
-	case r.Member == nil || r.Member.Index != index || r.Member.Value != value:
-		return fmt.Errorf("%w: the record is another than its proof says", ErrNotProven)
-	}
-	entry := registry.SlotEntry{K: r.Key, V: value}.Marshal()
-	if err := registry.VerifyInclusion(entry, index, h.checkpoint.Size, r.Member.Inclusion, h.checkpoint.Root); err != nil {
 		return errors.Join(ErrNotProven, err)
 	}
 	return nil
@@ -126,12 +80,12 @@ type seenHead struct {
 }
 
 // see verifies a head and refuses one that is older than what the wallet has seen.
-func (w *Wallet) see(ctx context.Context, proof registry.HeadProof) (*provenHead, error) {
-	h, err := w.pins.head(proof)
+func (w *Wallet) see(ctx context.Context, proof registry.HeadProof) (*registry.VerifiedHead, error) {
+	h, err := registry.VerifyHead(proof, w.pins.witnesses, w.pins.auditors)
 	if err != nil {
-		return nil, err
+		return nil, prove(err)
 	}
-	now := seenHead{h.checkpoint.Size, h.checkpoint.Root}
+	now := seenHead{h.Checkpoint.Size, h.Checkpoint.Root}
 	return h, w.Store.Update(ctx, func(tx store.Tx) error {
 		var before seenHead
 		err := getJSON(tx, []byte(keySeen), &before)
@@ -256,18 +210,18 @@ func (r *reader) bucket(ctx context.Context, key registry.Key) (*readBucket, err
 	}
 	b, err := registry.VerifyBucket(head.MapRoot, prefix, r.bits, resp.Bucket)
 	if err != nil {
-		return nil, errors.Join(ErrNotProven, err)
+		return nil, prove(err)
 	}
 	r.buckets[prefix] = &readBucket{Bucket: b}
 	return r.buckets[prefix], nil
 }
 
-func (r *reader) see(ctx context.Context, proof registry.HeadProof) (*provenHead, error) {
+func (r *reader) see(ctx context.Context, proof registry.HeadProof) (*registry.VerifiedHead, error) {
 	head, err := r.w.see(ctx, proof)
 	if err != nil {
 		return nil, err
 	}
-	if at, _ := head.checkpoint.NotLargerAt(); r.asOf.IsZero() || at.Before(r.asOf) {
+	if at, _ := head.Checkpoint.NotLargerAt(); r.asOf.IsZero() || at.Before(r.asOf) {
 		r.asOf = at
 	}
 	return head, nil
@@ -294,11 +248,15 @@ func (r *reader) records(ctx context.Context, b *readBucket) (map[registry.Key]*
 		if err != nil {
 			return nil, err
 		}
-		for _, result := range resp.Results {
-			if err := head.member(result); err != nil {
-				return nil, err
+		results, err := head.VerifyAll(part, resp.Results)
+		if err != nil {
+			return nil, err
+		}
+		for _, result := range results {
+			if result.Standing != registry.ProvenMember {
+				return nil, fmt.Errorf("%w: a member of the map is not shown: %w", ErrNotProven, result.Err)
 			}
-			records[result.Key] = result.Member
+			records[result.Key] = result.Record
 		}
 	}
 	if r.bits <= keptBits {
@@ -309,9 +267,9 @@ func (r *reader) records(ctx context.Context, b *readBucket) (map[registry.Key]*
 
 // checkLists checks that the log has each version of the trust list where the registry says.
 func (p *pins) checkLists(resp *registry.TrustListsResponse, entries []registry.ListEntry) error {
-	c, err := p.open(resp.Checkpoint)
+	c, err := registry.VerifyCheckpoint(resp.Checkpoint, p.witnesses, p.auditors)
 	if err != nil {
-		return err
+		return prove(err)
 	}
 	for n, item := range resp.Lists {
 		if err := registry.VerifyInclusion(entries[n].Marshal(), item.Index, c.Size, item.Inclusion, c.Root); err != nil {

@@ -2,69 +2,27 @@ package wallet_test
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
-
-	"akashi/internal/keys"
 	"akashi/internal/store"
 	"akashi/issuer"
 	"akashi/issuer/issuertest"
 	"akashi/registry"
-	"akashi/registry/trustlist"
 	"akashi/wallet"
 )
 
-// provenRegistry adds buckets, proofs and cosigned heads to the registry in memory. Each answer is under a head of its own, made of all
+// provenRegistry adds buckets to the registry in memory, and proofs to its trust lists. Each answer is under a head of its own, made of all
 // entries so far.
 type provenRegistry struct {
 	*issuertest.Registry
-	t                   testing.TB
-	log                 note.Signer
-	cosigners           []note.Signer
-	witnesses, auditors *registry.Policy
-	anchor              keys.Public
-	clock               func() time.Time
 
-	head   func(*registry.HeadEntry)      // spoils heads before they are signed
 	answer func(*registry.HeadProof)      // spoils heads after they are signed
 	bucket func(*registry.BucketResponse) // spoils buckets
 	lookup func(*registry.LookupResponse) // spoils lookups
 	asked  []int                          // how many keys each lookup named
-	drop   int                            // cosigners that do not sign, from the end
-}
-
-func newProvenRegistry(t testing.TB, r *issuertest.Registry, clock func() time.Time) *provenRegistry {
-	t.Helper()
-	p := &provenRegistry{Registry: r, t: t, clock: clock}
-	skey, vkey, err := note.GenerateKey(rand.Reader, issuertest.Origin)
-	check(t, err)
-	p.log, err = note.NewSigner(skey)
-	check(t, err)
-	members := func(name string, n int) (out []registry.Member) {
-		for i := range n {
-			public, private, err := ed25519.GenerateKey(rand.Reader)
-			check(t, err)
-			full := fmt.Sprintf("%s%d.example", name, i)
-			signer, err := registry.NewCosigner(full, private, clock)
-			check(t, err)
-			p.cosigners = append(p.cosigners, signer)
-			out = append(out, registry.Member{Name: full, VKey: registry.CosignerVKey(full, public)})
-		}
-		return out
-	}
-	p.witnesses, err = registry.NewPolicy(vkey, "", members("w", 4), 3)
-	check(t, err)
-	p.auditors, err = registry.NewPolicy(vkey, "", members("a", 2), 2)
-	check(t, err)
-	return p
 }
 
 func check(t testing.TB, err error) {
@@ -74,84 +32,27 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// state is the log as it is now, with a head as its last entry.
-type state struct {
-	hashes  []tlog.Hash // stored hashes
-	members []registry.MapMember
-	head    registry.HeadProof
-	size    int64
-}
-
-func (s *state) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
-	for i, at := range indexes {
-		out[i] = s.hashes[at]
+func call[T any](f func(T), v T) {
+	if f != nil {
+		f(v)
 	}
-	return out, nil
-}
-
-func (s *state) inclusion(t testing.TB, index uint64) []registry.Hash {
-	proof, err := tlog.ProveRecord(s.size, int64(index), s)
-	check(t, err)
-	out := []registry.Hash{}
-	for _, h := range proof {
-		out = append(out, registry.Hash(h))
-	}
-	return out
-}
-
-func (p *provenRegistry) state() *state {
-	s := &state{}
-	entries := make([][]byte, p.Size())
-	for k, m := range p.Entries() {
-		entries[m.Index] = registry.SlotEntry{K: k, V: m.Value}.Marshal()
-		s.members = append(s.members, registry.MapMember{Key: k, Index: m.Index, Value: m.Value})
-	}
-	for _, l := range p.Lists {
-		list, err := trustlist.Verify(l.JWT, p.anchor)
-		check(p.t, err)
-		entries[l.Index] = list.Entry().Marshal()
-	}
-	registry.SortMembers(s.members)
-	head := registry.HeadEntry{Epoch: 1, Covered: uint64(len(entries)), MapSize: uint64(len(s.members)), MapRoot: registry.MapRoot(s.members), PrevIndex: registry.NoPrevHead}
-	if p.head != nil {
-		p.head(&head)
-	}
-	entries = append(entries, head.Marshal())
-	for i, e := range entries {
-		hashes, err := tlog.StoredHashes(int64(i), e, s)
-		check(p.t, err)
-		s.hashes = append(s.hashes, hashes...)
-	}
-	s.size = int64(len(entries))
-	root, err := tlog.TreeHash(s.size, s)
-	check(p.t, err)
-	text := fmt.Sprintf("%s\n%d\n%s\n", issuertest.Origin, s.size, root)
-	signed, err := note.Sign(&note.Note{Text: text}, append([]note.Signer{p.log}, p.cosigners[:len(p.cosigners)-p.drop]...)...)
-	check(p.t, err)
-	at := uint64(s.size - 1)
-	s.head = registry.HeadProof{Entry: head.Marshal(), Index: at, Inclusion: s.inclusion(p.t, at), Checkpoint: string(signed)}
-	if p.answer != nil {
-		p.answer(&s.head)
-	}
-	return s
 }
 
 func (p *provenRegistry) LatestHead(context.Context) (*registry.HeadProof, error) {
-	h := p.state().head
+	h := p.State().Head
+	call(p.answer, &h)
 	return &h, nil
 }
 
 func (p *provenRegistry) Bucket(_ context.Context, prefix registry.Key, bits int) (*registry.BucketResponse, error) {
-	s := p.state()
+	s := p.State()
 	b := &registry.Bucket{Prefix: prefix.PrefixBits(bits), Bits: bits}
-	if len(s.members) > 0 {
-		b = registry.BucketBelow(prefix, bits, nil, nil, s.members)
+	if len(s.Members) > 0 {
+		b = registry.BucketBelow(prefix, bits, nil, nil, s.Members)
 	}
-	resp := &registry.BucketResponse{Head: s.head, Bucket: b.Marshal()}
-	if p.bucket != nil {
-		p.bucket(resp)
-	}
+	resp := &registry.BucketResponse{Head: s.Head, Bucket: b.Marshal()}
+	call(p.answer, &resp.Head)
+	call(p.bucket, resp)
 	return resp, nil
 }
 
@@ -161,31 +62,16 @@ func (p *provenRegistry) Lookup(ctx context.Context, slots []registry.Key) (*reg
 		return nil, err
 	}
 	p.asked = append(p.asked, len(slots))
-	s := p.state()
-	resp.Head = s.head
-	for n, r := range resp.Results {
-		one := registry.BucketBelow(r.Key, registry.MaxBucketBits, nil, nil, s.members)
-		proof, err := one.Prove(r.Key)
-		check(p.t, err)
-		resp.Results[n].Proof = proof
-		if r.Member != nil {
-			r.Member.Inclusion = s.inclusion(p.t, r.Member.Index)
-		}
-	}
-	if p.lookup != nil {
-		p.lookup(resp)
-	}
+	call(p.answer, &resp.Head)
+	call(p.lookup, resp)
 	return resp, nil
 }
 
 func (p *provenRegistry) TrustLists(context.Context) (*registry.TrustListsResponse, error) {
-	answer := p.answer
-	p.answer = nil
-	s := p.state()
-	p.answer = answer
-	resp := &registry.TrustListsResponse{Checkpoint: s.head.Checkpoint}
+	s := p.State()
+	resp := &registry.TrustListsResponse{Checkpoint: s.Head.Checkpoint}
 	for _, l := range p.Lists {
-		l.Inclusion = s.inclusion(p.t, l.Index)
+		l.Inclusion = s.Inclusion(l.Index)
 		resp.Lists = append(resp.Lists, l)
 	}
 	return resp, nil
@@ -195,10 +81,9 @@ func (p *provenRegistry) TrustLists(context.Context) (*registry.TrustListsRespon
 func pinned(t testing.TB) (*setup, *provenRegistry) {
 	t.Helper()
 	s := newSetup(t)
-	p := newProvenRegistry(t, s.Registry, s.Clock.Now)
-	p.anchor = s.Anchor.Public()
+	p := &provenRegistry{Registry: s.Registry}
 	s.wallet.Registry = p
-	check(t, s.wallet.Pin(ctx, p.witnesses, p.auditors))
+	check(t, s.wallet.Pin(ctx, p.Policy, p.Auditors))
 	for i := range 20 {
 		secret := registry.EngagementSecret(registry.HashOf([]byte{byte(i)}), 0)
 		p.Put("9999999999999", registry.Record{X: secret.Find(), A: make([]byte, 12+4096+16), B: []byte{}})
@@ -252,11 +137,11 @@ func TestUnproven(t *testing.T) {
 		want  error
 	}{
 		{"nothing", func(*provenRegistry) {}, nil},
-		{"an auditor missing", func(p *provenRegistry) { p.drop = 1 }, wallet.ErrNotProven},
-		{"two witnesses missing", func(p *provenRegistry) { p.cosigners = p.cosigners[2:] }, wallet.ErrNotProven},
-		{"another log's key", func(p *provenRegistry) { p.log = newProvenRegistry(p.t, p.Registry, p.clock).log }, wallet.ErrNotProven},
-		{"another map root", func(p *provenRegistry) { p.head = func(h *registry.HeadEntry) { h.MapRoot[0] ^= 1 } }, wallet.ErrNotProven},
-		{"head covers less", func(p *provenRegistry) { p.head = func(h *registry.HeadEntry) { h.Covered-- } }, wallet.ErrNotProven},
+		{"an auditor missing", func(p *provenRegistry) { p.Absent = 1 }, wallet.ErrNotProven},
+		{"two witnesses missing", func(p *provenRegistry) { p.Cosigners = p.Cosigners[2:] }, wallet.ErrNotProven},
+		{"another log's key", func(p *provenRegistry) { p.Log = issuertest.NewSigners(t, time.Now).Log }, wallet.ErrNotProven},
+		{"another map root", func(p *provenRegistry) { p.Head = func(h *registry.HeadEntry) { h.MapRoot[0] ^= 1 } }, wallet.ErrNotProven},
+		{"head covers less", func(p *provenRegistry) { p.Head = func(h *registry.HeadEntry) { h.Covered-- } }, wallet.ErrNotProven},
 		{"another entry", func(p *provenRegistry) { p.answer = func(h *registry.HeadProof) { h.Entry[70] ^= 1 } }, wallet.ErrNotProven},
 		{"another index", func(p *provenRegistry) { p.answer = func(h *registry.HeadProof) { h.Index-- } }, wallet.ErrNotProven},
 		{"no bucket", func(p *provenRegistry) {
@@ -327,19 +212,19 @@ func TestAnOlderHeadIsRefused(t *testing.T) {
 
 func TestPinRefuses(t *testing.T) {
 	s, p := pinned(t)
-	other := newProvenRegistry(t, s.Registry, s.Clock.Now)
-	if err := s.wallet.Pin(ctx, other.witnesses, other.auditors); !errors.Is(err, wallet.ErrPinned) {
+	other := issuertest.NewSigners(t, s.Clock.Now)
+	if err := s.wallet.Pin(ctx, other.Policy, other.Auditors); !errors.Is(err, wallet.ErrPinned) {
 		t.Errorf("other policies: %v", err)
 	}
-	if err := s.wallet.Pin(ctx, p.witnesses, other.auditors); !errors.Is(err, registry.ErrPolicy) {
+	if err := s.wallet.Pin(ctx, p.Policy, other.Auditors); !errors.Is(err, registry.ErrPolicy) {
 		t.Errorf("policies of two logs: %v", err)
 	}
-	if err := s.wallet.Pin(ctx, p.witnesses, p.auditors); err != nil {
+	if err := s.wallet.Pin(ctx, p.Policy, p.Auditors); err != nil {
 		t.Errorf("the same again: %v", err)
 	}
 	w, err := wallet.Create(ctx, s.config(store.NewMemory()), "other.example", s.Anchor.Public())
 	check(t, err)
-	if err := w.Pin(ctx, p.witnesses, p.auditors); err == nil {
+	if err := w.Pin(ctx, p.Policy, p.Auditors); err == nil {
 		t.Error("policies of another registry were pinned")
 	}
 }

@@ -214,6 +214,13 @@ func (r *Registry) Lookup(ctx context.Context, slots []registry.Key) (*registry.
 	return resp, nil
 }
 
+// State closes all entries of the log.
+func (r *Registry) State() *State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state(r.size)
+}
+
 // state closes the first entries of the log.
 func (r *Registry) state(size uint64) *State {
 	entries := make([][]byte, r.size)
