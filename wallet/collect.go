@@ -84,6 +84,8 @@ type deferred struct {
 var (
 	// ErrTxCode is returned when an offer needs a transaction code and none was given.
 	ErrTxCode = errors.New("the offer needs the transaction code that the issuer gave you by another way: give it with --tx-code")
+	// ErrGrantOver is returned by Refresh when an issuer gives nothing more under an offer that was taken: the wallet forgets it.
+	ErrGrantOver = errors.New("the issuer gives nothing more under an offer that you took: ask it for another one")
 	// ErrNoBrowser is returned when an offer asks the person to decide in a browser and there is none.
 	ErrNoBrowser = errors.New("the issuer asks you to decide in a browser")
 )
@@ -256,6 +258,11 @@ func (c *collecting) save(ctx context.Context) error {
 	})
 }
 
+// forget removes the grant.
+func (c *collecting) forget(ctx context.Context) error {
+	return c.w.Store.Update(ctx, func(tx store.Tx) error { return tx.Delete([]byte(prefixGrant + c.grant.ID)) })
+}
+
 // wish is one credential to ask for.
 type wish struct{ configuration, identifier string }
 
@@ -343,7 +350,7 @@ func (w *Wallet) refreshGrant(ctx context.Context, g *grant, list *trustlist.Lis
 		return err
 	}
 	if c.grant.Token == nil {
-		return nil // nothing more can be had before a new offer
+		return errors.Join(ErrGrantOver, c.forget(ctx))
 	}
 	err = c.pollDeferred(ctx)
 	_, runErr := c.run(ctx, func(configuration string) bool { return c.isDue(ctx, configuration) })
@@ -380,6 +387,10 @@ func (c *collecting) renew(ctx context.Context) error {
 		return nil
 	}
 	t, expires, err := c.tokens(ctx, oid4vc.TokenRequest{GrantType: oid4vc.GrantRefreshToken, RefreshToken: c.grant.Refresh}, false)
+	var refused *oid4vc.ErrorResponse
+	if errors.As(err, &refused) && refused.Code == oid4vc.CodeInvalidGrant {
+		return errors.Join(ErrGrantOver, err, c.forget(ctx))
+	}
 	if err != nil {
 		return fmt.Errorf("refreshing: %w", err)
 	}

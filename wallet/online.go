@@ -322,5 +322,12 @@ func (c *channel) tokens(ctx context.Context, r oid4vc.TokenRequest, detailsAske
 	if !t.IsDPoP() && len(c.server.DPoPAlgsSupported) > 0 {
 		return nil, time.Time{}, fmt.Errorf("%w: the access token is not bound to the wallet's key", ErrDowngrade)
 	}
-	return t, c.w.Now().Add(time.Duration(t.ExpiresIn) * time.Second), nil
+	life := time.Duration(t.ExpiresIn) * time.Second
+	if life == 0 {
+		life = unknownLife
+	}
+	return t, c.w.Now().Add(life), nil
 }
+
+// unknownLife is how long an access token is tried where the server does not say how long it lives.
+const unknownLife = 24 * time.Hour

@@ -2,12 +2,15 @@ package wallet_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -49,6 +52,8 @@ type fakeIssuer struct {
 	plain    bool          // answers unencrypted whatever was asked for
 	deferred int           // how often it says to come later
 	give     int           // credentials at most, 0 = one for each key
+	attester keys.Public   // of keys, where they must be attested
+	header   keys.Header   // of credentials and status lists; nil: the kid of the key
 
 	mu       sync.Mutex
 	nonce    int            // of DPoP
@@ -290,7 +295,7 @@ func (f *fakeIssuer) serveCredential(w http.ResponseWriter, r *http.Request, lat
 					return errors.New("used")
 				}
 				return nil
-			}})
+			}, AttestationRequired: !f.attester.IsZero(), KeyAttestation: &oid4vc.ExpectKeyAttestation{AttesterKey: func(keys.UnverifiedHeader) (keys.Public, error) { return f.attester, nil }}})
 		if err != nil {
 			f.refuse(w, r, err, true)
 			return
@@ -334,7 +339,11 @@ func (f *fakeIssuer) credential(n int, holder keys.Public) string {
 	if f.claims != nil {
 		f.claims(n, claims)
 	}
-	compact, err := sdjwt.Issue(f.signer, keys.Header{"kid": f.key.Public().Thumbprint()}, claims, sdjwt.Options{})
+	header := keys.Header{"kid": f.key.Public().Thumbprint()}
+	if f.header != nil {
+		header = f.header
+	}
+	compact, err := sdjwt.Issue(f.signer, header, claims, sdjwt.Options{})
 	check(f.t, err)
 	return compact
 }
@@ -819,3 +828,125 @@ func TestClientAuthentication(t *testing.T) {
 }
 
 func readCloser(text string) io.ReadCloser { return io.NopCloser(strings.NewReader(text)) }
+
+// TestKeyAttestation: where the issuer wants keys attested, one proof brings them all.
+func TestKeyAttestation(t *testing.T) {
+	o := newOnline(t)
+	provider := issuertest.Key(t)
+	o.fake.attester = provider.Public()
+	o.fake.issuer = func(m *oid4vc.IssuerMetadata) {
+		m.Configurations["card"].ProofTypes["jwt"] = oid4vc.ProofTypeConfig{SigningAlgs: []string{"ES256"}, KeyAttestations: &oid4vc.KeyAttestationsRequired{}}
+	}
+	if _, _, err := o.collect(o.fake.link(true)); !errors.Is(err, wallet.ErrUnusable) {
+		t.Errorf("without a wallet provider: %v", err)
+	}
+	o.fake.bound = ""
+	o.wallet.Client.AttestKeys = func(_ context.Context, bound []keys.Public, nonce string) (string, error) {
+		return oid4vc.MakeKeyAttestation(provider, keys.Header{"kid": provider.Public().Thumbprint()}, oid4vc.KeyAttestationOptions{Keys: bound, Nonce: nonce, Issued: o.Clock.Now(), Expires: o.Clock.Now().Add(time.Hour)})
+	}
+	if _, got, err := o.collect(o.fake.link(true)); err != nil || len(got.Credentials) != 3 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestCertificateOfAnUnknownIssuer: who trusts an unknown issuer still wants its certificate to be its own.
+func TestCertificateOfAnUnknownIssuer(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		named func(issuer string) string
+		roots int // 0 none, 1 the right one, 2 another
+		want  error
+	}{
+		{"its own, from an authority that is known", func(issuer string) string { return issuer }, 1, nil},
+		{"its own, nothing known", func(issuer string) string { return issuer }, 0, nil},
+		{"from another authority", func(issuer string) string { return issuer }, 2, keys.ErrChain},
+		{"another's", func(string) string { return "https://other.example/o/1" }, 0, wallet.ErrUntrusted},
+		{"another's, from an authority that is known", func(string) string { return "https://other.example/o/1" }, 1, wallet.ErrUntrusted},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := newStranger(t)
+			root, other := newRoot(t, o.Clock.Now()), newRoot(t, o.Clock.Now())
+			u, err := url.Parse(c.named(o.fake.id()))
+			check(t, err)
+			leaf := root.sign(t, &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: o.Clock.Now(), NotAfter: o.Clock.Now().AddDate(1, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature, URIs: []*url.URL{u}}, o.fake.key)
+			o.fake.header = keys.Header{"x5c": keys.FormatChain(leaf)}
+			o.fake.claims = func(_ int, claims map[string]any) { delete(claims, "status") }
+			o.fake.handle["/.well-known/jwt-vc-issuer/o/1"] = http.NotFound
+			switch c.roots {
+			case 1:
+				o.wallet.IssuerRoots = []*x509.Certificate{root.cert}
+			case 2:
+				o.wallet.IssuerRoots = []*x509.Certificate{other.cert}
+			}
+			offer, err := o.wallet.OpenOffer(ctx, o.fake.link(true))
+			check(t, err)
+			got, err := o.wallet.Collect(ctx, offer, wallet.CollectOptions{TxCode: "1234", TrustAny: true})
+			if !errors.Is(err, c.want) || (c.want == nil) != (len(got.Credentials) == 3) {
+				t.Errorf("%+v, %v; want %v", got, err, c.want)
+			}
+		})
+	}
+}
+
+type root struct {
+	key  *keys.Private
+	cert *x509.Certificate
+}
+
+func newRoot(t testing.TB, now time.Time) *root {
+	t.Helper()
+	r := &root{key: issuertest.Key(t)}
+	r.cert = &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: r.key.Public().Thumbprint()}, NotBefore: now, NotAfter: now.AddDate(1, 0, 0), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign}
+	r.cert = r.sign(t, r.cert, r.key)
+	return r
+}
+
+func (r *root) sign(t testing.TB, template *x509.Certificate, of *keys.Private) *x509.Certificate {
+	t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, template, r.cert, of.Public().Crypto(), r.key.Signer())
+	check(t, err)
+	cert, err := x509.ParseCertificate(der)
+	check(t, err)
+	return cert
+}
+
+// TestGrantOver: an issuer that gives nothing more is asked no more.
+func TestGrantOver(t *testing.T) {
+	o := newOnline(t)
+	if _, _, err := o.collect(o.fake.link(true)); err != nil {
+		t.Fatal(err)
+	}
+	token := o.fake.handle["/o/1/token"]
+	o.fake.handle["/o/1/token"] = func(w http.ResponseWriter, r *http.Request) { http.Error(w, "down", http.StatusServiceUnavailable) }
+	if _, err := o.wallet.Refresh(ctx); err == nil || errors.Is(err, wallet.ErrGrantOver) {
+		t.Errorf("a server that is down: %v", err)
+	}
+	o.fake.handle["/o/1/token"] = token
+	if _, err := o.wallet.Refresh(ctx); err != nil {
+		t.Errorf("up again: %v", err)
+	}
+	o.fake.handle["/o/1/token"] = func(w http.ResponseWriter, r *http.Request) {
+		web.WriteOAuthError(w, r, oid4vc.ErrInvalidGrant, oid4vc.CodeInvalidGrant, quiet)
+	}
+	if _, err := o.wallet.Refresh(ctx); !errors.Is(err, wallet.ErrGrantOver) {
+		t.Errorf("a refresh token that is not taken: %v", err)
+	}
+	if _, err := o.wallet.Refresh(ctx); err != nil {
+		t.Errorf("asked again: %v", err)
+	}
+
+	o.fake.handle["/o/1/token"], o.fake.bound, o.fake.deferred = nil, "", 9
+	o.fake.token = func(r *oid4vc.TokenResponse) { r.RefreshToken = "" }
+	if _, got, err := o.collect(o.fake.link(true)); err != nil || got.Deferred != 1 || got.Refreshable {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	o.Clock.Set(o.Clock.Now().Add(time.Minute))
+	if got, err := o.wallet.Refresh(ctx); err != nil || got.Deferred != 1 {
+		t.Errorf("while the access token is good: %+v, %v", got, err)
+	}
+	o.Clock.Set(o.Clock.Now().Add(time.Hour))
+	if _, err := o.wallet.Refresh(ctx); !errors.Is(err, wallet.ErrGrantOver) {
+		t.Errorf("after the access token: %v", err)
+	}
+}

@@ -104,6 +104,9 @@ func (c *collecting) prove(ctx context.Context, configuration string, bound []*k
 	}
 	proofs := &oid4vc.Proofs{Type: oid4vc.ProofTypeJWT}
 	for _, key := range bound {
+		if o.KeyAttestation != "" && len(proofs.Values) > 0 {
+			break // the first proof brings all keys by its attestation (OpenID4VCI 1.0, Appendix F.1)
+		}
 		o.DeliveryProof = ""
 		if key == c.w.holder {
 			if o.DeliveryProof, err = c.w.DeliveryProof(); err != nil {
@@ -294,8 +297,8 @@ func (c *collecting) notify(ctx context.Context, id string, refused error) {
 	_, _ = c.resource(ctx, c.metadata.NotificationEndpoint, c.grant.Token, oid4vc.NotificationRequest{NotificationID: id, Event: event})
 }
 
-// isDue tells whether more of a configuration is wanted: attestations always, others when nothing good for another week is held. Engagements
-// come with an offer and once, unless a disclosure of it was lost.
+// isDue tells whether more of a configuration is wanted: attestations always, engagements never, since each comes with an offer of its own,
+// others when nothing good for another week is held.
 func (c *collecting) isDue(ctx context.Context, configuration string) bool {
 	conf := c.metadata.Configurations[configuration]
 	if typ, err := attestation.TypeOf(conf.VCT); err == nil {

@@ -331,7 +331,8 @@ func (f *walletFlags) openBrowser(s streams, decision string) (*browser, error) 
 	}
 	b.redirect = "http://" + b.listener.Addr().String() + "/callback"
 	if decision == "" {
-		go func() { _ = http.Serve(b.listener, b) }() // ends when the listener is closed
+		server := &http.Server{Handler: b, ReadHeaderTimeout: 10 * time.Second}
+		go func() { _ = server.Serve(b.listener) }() // ends when the listener is closed
 		return b, nil
 	}
 	ca := f.ca
