@@ -110,7 +110,8 @@ func (p Path) MarshalText() ([]byte, error) {
 
 // UnmarshalText reads joined hashes.
 func (p *Path) UnmarshalText(text []byte) error {
-	joined, err := base64.RawURLEncoding.Strict().AppendDecode(nil, text)
+	var room [64 * len(registry.Hash{})]byte
+	joined, err := url64.AppendDecode(room[:0], text)
 	if err != nil || len(joined)%len(registry.Hash{}) != 0 {
 		return errors.New("not base64url of whole hashes")
 	}
@@ -124,10 +125,10 @@ func (p *Path) UnmarshalText(text []byte) error {
 // Marshal returns the file's one encoding.
 func (f *File) Marshal() ([]byte, error) {
 	var b bytes.Buffer
-	if err := encode(&b, f); err != nil {
+	if err := f.write(&b); err != nil {
 		return nil, fmt.Errorf("encoding the evidence file: %w", err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return b.Bytes(), nil
 }
 
 // Read decodes an evidence file. It verifies nothing but the form: what it accepts, [File.Marshal] writes again to the octet. Unknown,
@@ -136,8 +137,9 @@ func Read(data []byte) (*File, error) {
 	if err := keys.CheckSize(data, MaxFile); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	f := new(File)
-	if err := json.Unmarshal(data, f); err != nil {
+	r := reader{data: data, text: string(data)}
+	f := r.file()
+	if r.bad {
 		return nil, fmt.Errorf("%w: not JSON of that form", ErrFormat)
 	}
 	if f.Format != Format {
@@ -147,17 +149,17 @@ func Read(data []byte) (*File, error) {
 		return nil, fmt.Errorf("%w: a member is missing", ErrFormat)
 	}
 	same := comparer{data}
-	if err := encode(&same, f); err != nil || len(same.rest) > 0 {
+	if err := f.write(&same); err != nil || len(same.rest) > 0 {
 		return nil, fmt.Errorf("%w: encoded again it gives other octets", ErrFormat)
 	}
 	return f, nil
 }
 
-// comparer is a writer that compares what it gets with what is expected, but for the newline that the encoder ends with.
+// comparer is a writer that compares what it gets with what is expected.
 type comparer struct{ rest []byte }
 
 func (c *comparer) Write(p []byte) (int, error) {
-	rest, ok := bytes.CutPrefix(c.rest, bytes.TrimSuffix(p, []byte("\n")))
+	rest, ok := bytes.CutPrefix(c.rest, p)
 	if !ok {
 		return 0, ErrFormat
 	}

@@ -3,13 +3,17 @@ package evidence_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"maps"
+	"math"
+	"reflect"
 	"testing"
 
 	"akashi/attestation"
 	"akashi/compliance"
 	"akashi/internal/evidence"
 	"akashi/internal/evidence/evidencetest"
+	"akashi/registry"
 )
 
 var (
@@ -83,5 +87,49 @@ func TestMadeFileVerifies(t *testing.T) {
 	want := map[string]int{"fulfilled": 2, "absent": 1, "not_due": 1}
 	if !maps.Equal(r.Assessment.Counts, want) {
 		t.Errorf("findings: got %v, want %v", r.Assessment.Counts, want)
+	}
+}
+
+// TestEncodingIsThatOfEncodingJSON writes files as encoding/json does, and reads them to what it reads.
+func TestEncodingIsThatOfEncodingJSON(t *testing.T) {
+	w := evidencetest.New(t, evidencetest.At(2025, 10, 30, 9))
+	credentials, statements := play(w)
+	whole := makeFile(t, w, w.Presentation(opened, credentials[1:], statements))
+	hb := registry.HashOf(nil)
+	odd := &evidence.File{
+		Format: "\u2028\x00\"\\<>&é\U0001f512\xff", From: "2026-01", To: "", Checkpoint: "line\nline\r\t\b\f\x1f\x7f",
+		Presentation: evidence.Presentation{Attestations: []string{"", "a~b"}, Statements: []string{}},
+		Head:         evidence.Head{Entry: registry.Bytes{1}, Inclusion: evidence.Path{}},
+		TrustLists:   []evidence.TrustList{{Index: math.MaxUint64}, {JWT: "j", Inclusion: evidence.Path{hb, hb}}},
+		Slots: []evidence.Record{
+			{},
+			{HB: &hb, Nonce: registry.Bytes{1, 2}, JWT: "a.b.c", A: registry.Bytes{3}, Erased: true, Submission: &evidence.Submission{}},
+			{Submission: &evidence.Submission{JWT: "j", Position: -1, Path: evidence.Path{hb}}},
+		},
+		Statements: []evidence.Record{}, Notes: []string{"— n"}, Assessment: json.RawMessage(" { \"<\" : [ 1 , \"\u2028\" ] } "),
+	}
+	for i, f := range []*evidence.File{whole, odd, {}} {
+		got, err := f.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want bytes.Buffer
+		e := json.NewEncoder(&want)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(f); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(append(got, '\n'), want.Bytes()) {
+			t.Errorf("file %d: got\n%s, encoding/json writes\n%s", i, got, want.Bytes())
+		}
+	}
+	data := evidencetest.Marshal(w, whole)
+	got, err := evidence.Read(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := new(evidence.File)
+	if err := json.Unmarshal(data, want); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("read to another file than by encoding/json: %v", err)
 	}
 }
