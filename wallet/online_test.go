@@ -27,6 +27,7 @@ import (
 	"akashi/internal/statuslist"
 	"akashi/internal/store"
 	"akashi/internal/web"
+	"akashi/issuer"
 	"akashi/issuer/issuertest"
 	"akashi/registry/trustlist"
 	"akashi/wallet"
@@ -948,5 +949,57 @@ func TestGrantOver(t *testing.T) {
 	o.Clock.Set(o.Clock.Now().Add(time.Hour))
 	if _, err := o.wallet.Refresh(ctx); !errors.Is(err, wallet.ErrGrantOver) {
 		t.Errorf("after the access token: %v", err)
+	}
+}
+
+// TestEngagementWaitsForTheRegistry: an engagement that was issued and that the registry does not show yet is kept, and counts when it does.
+func TestEngagementWaitsForTheRegistry(t *testing.T) {
+	o := newStranger(t)
+	proof, err := o.wallet.DeliveryProof()
+	check(t, err)
+	issued := o.EngageKeys("A", o.wallet.PublicJWK(), proof)
+	if !issued.OK() {
+		t.Fatal(issued.Errors)
+	}
+	signing, err := o.fake.key.MarshalJWK()
+	check(t, err)
+	o.Orgs["fake"] = issuer.Org{ID: "5990000000004", Issuer: o.fake.id(), Signing: signing}
+	o.Entities = slices.DeleteFunc(o.Entities, func(e *trustlist.Entity) bool { return e.ID == "5990000000004" })
+	o.Entities = append(o.Entities, &trustlist.Entity{ID: "5990000000004", Name: map[string]string{"en": "Sample"}, Roles: []attestation.Role{attestation.AcceptingOrganization}, Issuer: o.fake.id(),
+		Types: []attestation.Type{attestation.TypeEngagement}, From: attestation.NewDate(2025, 1, 1), Keys: []json.RawMessage{o.fake.key.Public().JWK()}})
+	o.Publish()
+	compact := o.ForgeEngagement("fake", issued.Rows[0].SDJWT, func(c map[string]any) {
+		c["iss"] = o.fake.id()
+		c["employer"].(map[string]any)["id"] = "5990000000004"
+	})
+	o.fake.issuer = func(m *oid4vc.IssuerMetadata) {
+		c := m.Configurations["card"]
+		c.VCT = attestation.TypeEngagement.VCT()
+		m.Configurations["card"] = c
+	}
+	o.fake.response = func(r *oid4vc.CredentialResponse) {
+		r.Credentials = []oid4vc.IssuedCredential{oid4vc.TextCredential(compact)}
+	}
+	_, got, err := o.collect(o.fake.link(true))
+	check(t, err)
+	if len(got.Waiting) != 1 || len(got.Items) != 0 || len(o.list()) != 0 {
+		t.Errorf("%+v", got)
+	}
+	if len(o.fake.keys) != 1 || string(o.fake.keys[0].JWK()) != string(o.wallet.PublicJWK()) {
+		t.Error("the engagement was not asked for with the wallet's own key alone")
+	}
+	if report := o.sync(); len(report.New) != 0 {
+		t.Errorf("%+v", report)
+	}
+	check(t, o.wallet.Settle(ctx, got))
+	if len(got.Waiting) != 1 {
+		t.Errorf("%+v", got)
+	}
+	o.logEngagement("fake", compact)
+	if report := o.sync(); len(report.New) != 1 || report.New[0].Type != attestation.TypeEngagement || report.New[0].Index == nil {
+		t.Errorf("%+v", report)
+	}
+	if report := o.sync(); len(report.New) != 0 || len(o.list()) != 1 {
+		t.Errorf("again: %+v", report)
 	}
 }

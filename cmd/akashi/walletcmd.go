@@ -273,6 +273,9 @@ func (f *walletFlags) sayHowRead(s streams, report *wallet.SyncReport) {
 		s.say("note: this wallet pins no policy, so it asked for its own keys, which the registry sees, and took the registry's word; see akashi wallet pin --help")
 	case report.AsOf != nil:
 		s.say("proven complete until %s", report.AsOf.UTC().Format(time.RFC3339))
+		if time.Since(*report.AsOf) > time.Hour {
+			s.say("note: that is long ago; what was recorded since may be missing here, so sync again later")
+		}
 	}
 }
 

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -320,5 +322,35 @@ func (w *flowWorld) payNovember() {
 		if it.Actor == "employer-A" && it.Type == attestation.TypeWagePayment && it.Period == "2025-11" && !it.Correct {
 			w.must(w.importFile(w.t.Context(), it))
 		}
+	}
+}
+
+// TestBrowser: what the browser is sent back to the wallet's port with is the answer, and nothing else is.
+func TestBrowser(t *testing.T) {
+	b, err := new(walletFlags).openBrowser(streams{err: io.Discard}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	get := func(target string, status int) {
+		resp, err := http.Get(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != status {
+			t.Errorf("%s: status %d, want %d", target, resp.StatusCode, status)
+		}
+	}
+	get(strings.TrimSuffix(b.redirect, "callback")+"favicon.ico", http.StatusNotFound)
+	get(b.redirect+"?code=1&state=2", http.StatusOK)
+	answer, err := b.authorize(t.Context(), "https://issuer.example/authorize")
+	if err != nil || answer != b.redirect+"?code=1&state=2" {
+		t.Errorf("got %q, %v", answer, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.authorize(ctx, "https://issuer.example/authorize"); err == nil {
+		t.Error("an answer came from nowhere")
 	}
 }
