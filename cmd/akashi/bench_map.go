@@ -4,16 +4,21 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
+	"os"
 	"runtime"
 	"time"
 
+	"akashi/internal/store"
 	"akashi/registry"
+	"akashi/registry/bucketmap"
 	"akashi/registry/prefixmap"
 )
 
 const (
-	benchEpoch  = 500  // keys in one epoch
-	benchProofs = 2000 // absences that are proven and verified
+	benchEpoch  = 500    // keys in one epoch
+	benchProofs = 2000   // absences that are proven and verified
+	bucketsFill = 20_000 // keys in one epoch while the map in buckets is filled
 )
 
 // benchMapKey returns the nth of a list of keys.
@@ -53,6 +58,58 @@ func benchMap(ctx context.Context, b *benchRun) error {
 	b.add("map.prove", micros(times[0]))
 	b.add("map.verify", micros(times[1]))
 	return nil
+}
+
+// benchLargeMap measures an epoch of a map that takes more than a gigabyte.
+func benchLargeMap(_ context.Context, b *benchRun) error {
+	m, _ := fillMap(b.largeKeys)
+	b.add("map.epoch500_1e7", millis(b.epochs(m)))
+	return nil
+}
+
+// benchBuckets measures an epoch of the map in buckets, each of which is durable before the next one begins.
+func benchBuckets(ctx context.Context, b *benchRun) (err error) {
+	dir, err := os.MkdirTemp("", "akashi-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	st, err := store.OpenBadger(dir, nil, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	m, err := bucketmap.Open(ctx, st, bucketmap.Options{})
+	if err != nil {
+		return err
+	}
+	for m.Len() < b.mapKeys {
+		if err := insertEpoch(ctx, m, min(bucketsFill, b.mapKeys-m.Len())); err != nil {
+			return err
+		}
+	}
+	var times []time.Duration
+	for range 4 * b.rounds {
+		start := time.Now()
+		if err := insertEpoch(ctx, m, benchEpoch); err != nil {
+			return err
+		}
+		times = append(times, time.Since(start))
+	}
+	b.add("map.buckets_epoch500_1e6", millis(median(times)))
+	return nil
+}
+
+// insertEpoch inserts the next n keys and commits them.
+func insertEpoch(ctx context.Context, m *bucketmap.Map, n int) error {
+	first := m.Len()
+	for i := first; i < first+n; i++ {
+		if _, err := m.Insert(ctx, benchMapKey(i), uint64(i), registry.Value{1}); err != nil {
+			return err
+		}
+	}
+	_, err := m.Commit(ctx, uint64(first+n))
+	return err
 }
 
 // fillMap makes a map of n keys and returns how many bytes of memory each takes.

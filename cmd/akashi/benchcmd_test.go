@@ -12,7 +12,7 @@ import (
 )
 
 // tinyEffort runs everything and measures nothing.
-var tinyEffort = benchEffort{rounds: 1, slice: time.Microsecond, employees: 3, months: 2, imports: 2, mapKeys: 2000}
+var tinyEffort = benchEffort{rounds: 1, slice: time.Microsecond, employees: 3, months: 2, imports: 2, mapKeys: 2000, largeKeys: 3000, epoch: 20}
 
 func runTinyBench(t *testing.T, args ...string) benchReport {
 	t.Helper()
@@ -76,7 +76,7 @@ func TestBenchJSON(t *testing.T) {
 // TestBenchEverything runs what needs a whole registry, on a scale on which figures mean nothing.
 func TestBenchEverything(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts two registries")
+		t.Skip("starts five registries")
 	}
 	r := runTinyBench(t, "--long")
 	checkFigures(t, r.Results,
@@ -86,8 +86,14 @@ func TestBenchEverything(t *testing.T) {
 		benchResult{Name: "evidence.verify_year", Unit: "ms", Raw: beside},
 		benchResult{Name: "evidence.bytes_year", Unit: "B"},
 		benchResult{Name: "evidence.bytes_slot", Unit: "B"},
+		benchResult{Name: "registry.pipeline", Unit: "entries/s", Raw: beside},
+		benchResult{Name: "registry.pipeline_admitted", Unit: "entries/s", Raw: beside},
 		benchResult{Name: "map.epoch500_1e6", Unit: "ms"},
+		benchResult{Name: "map.epoch500_1e7", Unit: "ms"},
+		benchResult{Name: "map.buckets_epoch500_1e6", Unit: "ms"},
 		benchResult{Name: "map.bytes_per_key", Unit: "B"},
+		benchResult{Name: "map.restart_1e6", Unit: "s"},
+		benchResult{Name: "map.replay_1e6", Unit: "s"},
 		benchResult{Name: "map.absence_bytes_1e6", Unit: "B"},
 		benchResult{Name: "map.prove", Unit: "us"},
 		benchResult{Name: "map.verify", Unit: "us"},
