@@ -186,5 +186,20 @@ func (c *caseFile) caseChecks() []Check {
 	add(CodeAuditorsQuorum, c.ev.Audited, "the auditors' quorum for the map's head")
 	add(CodeHeadFresh, !c.at.IsZero() && c.asOf.Sub(c.at) <= freshFor, "absences are proven as of "+stamp(c.at))
 	add(CodeTermsAsStated, c.ev.Accepted, "the worker accepted the engagement; without that its terms are the employer's word")
+	add(CodeContractFiled, c.contractFiled(), "an authority's receipt names this contract document; without that the parties may have another contract, with slots of its own")
 	return out
+}
+
+// contractFiled reports whether an authority itself has acknowledged, by now, the receipt of the contract document that the engagement was made
+// for. Papers of the employer's that an authority copied say nothing, nor does a receipt of any other document.
+func (c *caseFile) contractFiled() bool {
+	for _, s := range c.slots {
+		for _, r := range live(s.rungs) {
+			v, ok := r.Claims.(*attestation.NotificationReceipt) // stands only in an authority's slots
+			if ok && v.Source == attestation.SourceAuthority && !r.Tied && r.onTime(c.asOf) && v.DocumentHash != nil && *v.DocumentHash == c.terms.ContractHash {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -28,6 +28,7 @@ const (
 
 	CodeLoggedBeforeDue = "engagement.logged_before_due" // unknown: the engagement did not stand in the log before the duty fell due
 	CodeTermsAsStated   = "terms.as_stated"              // pass: the worker accepted the engagement; unknown: its terms are the employer's word
+	CodeContractFiled   = "contract.filed"               // pass: an authority's own receipt names the hash of this contract document; unknown: none does, and there may be another contract
 	CodePartyEnrolled   = "party.not_enrolled"           // fail or unknown: no entry of the party shows that it took up the engagement before the due date
 
 	CodeClaimWithheld    = "claim.withheld"        // unknown: a claim that the duty needs was not disclosed
