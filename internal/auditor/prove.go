@@ -63,7 +63,7 @@ func (a *Auditor) proveFork(ctx context.Context, f *Fraud, cp *registry.Checkpoi
 
 // proveSpan proves the entry by those from the last head on. The map holds all slot entries before it.
 func (a *Auditor) proveSpan(ctx context.Context, f *Fraud, cp *registry.Checkpoint) (*fraud.Proof, error) {
-	first := a.state.headAt
+	first := a.state.chain.At
 	if first == registry.NoPrevHead {
 		first = 0
 	}
@@ -83,7 +83,7 @@ func (a *Auditor) proveSpan(ctx context.Context, f *Fraud, cp *registry.Checkpoi
 		return nil, err
 	}
 	span := registry.Span{}
-	if a.state.headAt != registry.NoPrevHead {
+	if a.state.chain.At != registry.NoPrevHead {
 		p.Head, p.Entries = run[0], run[1:]
 		span.Head = &registry.HeadEntry{Covered: first}
 	}

@@ -114,7 +114,7 @@ func TestHonestLogIsNotProvenFalse(t *testing.T) {
 					r.TrustList = f.lists[e.N]
 				}
 			}
-			f.a.state.headAt = registry.NoPrevHead
+			f.a.state.chain.At = registry.NoPrevHead
 			p, err := f.a.proof(t.Context(), r, cp)
 			if err != nil {
 				continue

@@ -159,11 +159,11 @@ func (a *Auditor) apply(data []byte) error {
 				a.pending.members = append(a.pending.members, member{e, index})
 			}
 		case registry.ListEntry:
-			if e.N != st.lists+1 {
-				return &Fraud{Kind: KindTrustList, Index: index, Entry: data, Want: fmt.Sprintf("version %d", st.lists+1),
+			if e.N != st.chain.Lists+1 {
+				return &Fraud{Kind: KindTrustList, Index: index, Entry: data, Want: fmt.Sprintf("version %d", st.chain.Lists+1),
 					What: "the numbers of the trust list versions in the log have a gap or a repetition"}
 			}
-			st.lists++
+			st.chain.Lists++
 			a.pending.lists = append(a.pending.lists, &listEntry{entry: e, index: index})
 		case registry.HeadEntry:
 			if err := st.follow(e, index, data); err != nil {
@@ -179,36 +179,14 @@ func (a *Auditor) apply(data []byte) error {
 func (st *state) follow(e registry.HeadEntry, index uint64, data []byte) error {
 	snap := st.m.Snapshot()
 	defer snap.Release()
-	want := registry.HeadEntry{
-		Epoch: st.epoch + 1, Covered: index, MapSize: uint64(snap.Len()), UnixMilli: e.UnixMilli, ListN: st.lists,
-		MapRoot: snap.Root(), PrevIndex: st.headAt, PrevHash: st.hash,
-	}
-	if e != want {
+	if want := st.chain.Next(index, uint64(snap.Len()), snap.Root(), e.UnixMilli); e != want {
 		return &Fraud{
 			Kind: KindHead, Index: index, Entry: data, Want: fmt.Sprintf("%x", want.Marshal()),
-			What: "a head states a wrong " + wrongField(e, want),
+			What: "a head states a wrong " + e.WrongField(want),
 		}
 	}
-	st.headState = headState{e.Epoch, index, registry.HashOf(data)}
+	st.chain.Add(e)
 	return nil
-}
-
-func wrongField(got, want registry.HeadEntry) string {
-	switch {
-	case got.MapRoot != want.MapRoot:
-		return "map root: an entry is missing from the map, or is there with another value"
-	case got.MapSize != want.MapSize:
-		return "map size"
-	case got.Epoch != want.Epoch:
-		return "epoch"
-	case got.Covered != want.Covered:
-		return "covered index"
-	case got.ListN != want.ListN:
-		return "trust list number"
-	case got.PrevIndex != want.PrevIndex:
-		return "previous head index"
-	}
-	return "hash of the previous head"
 }
 
 // obtain makes sure that everything pending can be had and is what the log committed to.

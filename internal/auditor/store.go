@@ -45,20 +45,13 @@ type state struct {
 	tree *compact.Range
 	note []byte // a checkpoint, signed by the log, of a tree that begins with these entries
 	m    *prefixmap.Map
-	headState
-	lists uint64          // versions admitted so far
+
+	chain registry.HeadChain
 	list  *trustlist.List // the newest version that was checked
 }
 
-// headState is what the next head must follow on.
-type headState struct {
-	epoch  uint64 // of the last head, 0 before the first
-	headAt uint64 // NoPrevHead before the first
-	hash   registry.Hash
-}
-
 func newState() *state {
-	return &state{tree: factory.NewEmptyRange(0), m: prefixmap.New(), headState: headState{headAt: registry.NoPrevHead}}
+	return &state{tree: factory.NewEmptyRange(0), m: prefixmap.New(), chain: registry.NewHeadChain()}
 }
 
 func rootOf(tree *compact.Range) (registry.Hash, error) {
@@ -122,7 +115,7 @@ func (st *state) read(tx store.Tx, cfg Config, saved savedState) error {
 		return errDamaged
 	}
 	st.size, st.note = saved.Size, saved.Note
-	st.headState = headState{saved.Epoch, saved.HeadAt, saved.HeadHash}
+	st.chain = registry.HeadChain{Epoch: saved.Epoch, At: saved.HeadAt, Hash: saved.HeadHash}
 	if err := st.readSlots(tx, cfg.key("slot/")); err != nil {
 		return err
 	}
@@ -159,10 +152,10 @@ func (st *state) readLists(tx store.Tx, cfg Config) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", errDamaged, err)
 		}
-		if l.N != st.lists+1 {
+		if l.N != st.chain.Lists+1 {
 			return errDamaged
 		}
-		st.lists, st.list = l.N, l
+		st.chain.Lists, st.list = l.N, l
 		return nil
 	})
 }
@@ -181,7 +174,7 @@ func (a *Auditor) save(ctx context.Context, cp *registry.Checkpoint) error {
 	snap := st.m.Snapshot()
 	defer snap.Release()
 	saved := savedState{
-		Size: cp.Size, Note: cp.Note, Epoch: st.epoch, HeadAt: st.headAt, HeadHash: st.hash, MapRoot: snap.Root(),
+		Size: cp.Size, Note: cp.Note, Epoch: st.chain.Epoch, HeadAt: st.chain.At, HeadHash: st.chain.Hash, MapRoot: snap.Root(),
 	}
 	for _, h := range st.tree.Hashes() {
 		saved.Range = append(saved.Range, registry.Hash(h))
