@@ -315,6 +315,7 @@ func (i *Issuer) completeOne(o *org, d *draft, day int64) error {
 		return fmt.Errorf("the row says more than the %d bytes that an attestation can hold", maxClaims)
 	}
 	d.payload["vct"], d.payload["iss"], d.payload["iat"] = d.typ.VCT(), o.Issuer, day
+	d.payload["vct#integrity"] = typeIntegrity(d.typ)
 	d.payload["cnf"] = map[string]any{"jwk": d.enrolment.Holder}
 	return schemas.ValidateClaims(d.typ.VCT(), d.payload)
 }
