@@ -61,31 +61,14 @@ func (c *collecting) take(ctx context.Context, wish wish, group, compact string,
 	if err != nil {
 		return left, err
 	}
-	var claims struct {
-		VCT string `json:"vct"`
-		Iss string `json:"iss"`
-		Iat int64  `json:"iat"`
-	}
-	if err := json.Unmarshal(u.UnverifiedPayload(), &claims); err != nil {
-		return left, sdjwt.ErrMalformed
-	}
 	conf := c.metadata.Configurations[wish.configuration]
-	switch {
-	case claims.VCT != conf.VCT:
-		return left, fmt.Errorf("%w: it is of the type %.100q", ErrOtherCredential, claims.VCT)
-	case claims.Iss != c.grant.Issuer && (claims.Iss != "" || u.Header().X5C == nil):
-		return left, fmt.Errorf("%w: its issuer is %.100q", ErrOtherCredential, claims.Iss)
-	case claims.Iat > c.w.Now().Add(24*time.Hour).Unix():
-		return left, ErrFuture
+	if err := c.isAsked(u, conf.VCT); err != nil {
+		return left, err
 	}
 	if _, err := attestation.TypeOf(conf.VCT); err == nil {
 		return nil, c.takeOwn(ctx, compact)
 	}
-	key, err := c.issuerKey(ctx, u.Header())
-	if err != nil {
-		return left, err
-	}
-	v, err := u.Verify(key, sdjwt.Expect{Algs: []keys.Alg{keys.ES256, keys.EdDSA}, VCT: []string{conf.VCT}, Now: c.w.Now()})
+	v, status, err := c.verifyOther(ctx, u, conf.VCT)
 	if err != nil {
 		return left, err
 	}
@@ -93,15 +76,8 @@ func (c *collecting) take(ctx context.Context, wish wish, group, compact string,
 	if bound < 0 && (mustBind || !v.Holder.IsZero()) {
 		return left, ErrNotYours
 	}
-	if err := c.w.checkType(ctx, v); err != nil {
-		return left, err
-	}
-	status, err := c.status(ctx, v)
-	if err != nil {
-		return left, err
-	}
 	held := Credential{ID: v.ID, VCT: conf.VCT, Names: namesOf(conf.Metadata), Configuration: wish.configuration, Issuer: c.grant.Issuer, Group: group, Status: status,
-		Received: c.w.Now(), Claims: v.ClaimsJSON(), SDJWT: compact}
+		Received: c.w.Now(), Expires: expiry(v), Claims: v.ClaimsJSON(), SDJWT: compact}
 	if e := entityOf(c.list, c.grant.Issuer, attestation.DateOf(c.w.Now())); e != nil {
 		held.Entity = e.ID
 	}
@@ -111,17 +87,60 @@ func (c *collecting) take(ctx context.Context, wish wish, group, compact string,
 		held.Key = private.Public().Thumbprint()
 		left = slices.Delete(slices.Clone(left), bound, bound+1)
 	}
-	if exp, ok := v.Claims["exp"].(json.Number); ok {
-		if seconds, err := exp.Float64(); err == nil {
-			at := time.Unix(int64(seconds), 0).UTC()
-			held.Expires = &at
-		}
-	}
 	if err := c.w.hold(ctx, held, private); err != nil {
 		return left, err
 	}
 	c.report.Credentials = append(c.report.Credentials, held)
 	return left, nil
+}
+
+// isAsked checks that a credential states the type and the issuer that it was asked for. Whether that is true its signature tells.
+func (c *collecting) isAsked(u *sdjwt.Unverified, vct string) error {
+	var claims struct {
+		VCT string            `json:"vct"`
+		Iss string            `json:"iss"`
+		Iat *keys.NumericDate `json:"iat"`
+	}
+	if err := json.Unmarshal(u.UnverifiedPayload(), &claims); err != nil {
+		return sdjwt.ErrMalformed
+	}
+	switch {
+	case claims.VCT != vct:
+		return fmt.Errorf("%w: it is of the type %.100q", ErrOtherCredential, claims.VCT)
+	case claims.Iss != c.grant.Issuer && (claims.Iss != "" || u.Header().X5C == nil):
+		return fmt.Errorf("%w: its issuer is %.100q", ErrOtherCredential, claims.Iss)
+	case claims.Iat != nil && claims.Iat.Time().After(c.w.Now().Add(24*time.Hour)):
+		return ErrFuture
+	}
+	return nil
+}
+
+// verifyOther checks a credential of a type that this project does not know: signature, dates, the type's metadata, and status.
+func (c *collecting) verifyOther(ctx context.Context, u *sdjwt.Unverified, vct string) (v *sdjwt.Verified, status string, err error) {
+	key, err := c.issuerKey(ctx, u.Header())
+	if err != nil {
+		return nil, "", err
+	}
+	v, err = u.Verify(key, sdjwt.Expect{Algs: []keys.Alg{keys.ES256, keys.EdDSA}, VCT: []string{vct}, Now: c.w.Now()})
+	if err != nil {
+		return nil, "", err
+	}
+	if err := c.w.checkType(ctx, v); err != nil {
+		return nil, "", err
+	}
+	status, err = c.status(ctx, v)
+	return v, status, err
+}
+
+// expiry is the exp claim, nil for none.
+func expiry(v *sdjwt.Verified) *time.Time {
+	exp, _ := v.Claims["exp"].(json.Number)
+	seconds, err := exp.Float64()
+	if err != nil {
+		return nil
+	}
+	at := time.Unix(int64(seconds), 0).UTC()
+	return &at
 }
 
 func (w *Wallet) hold(ctx context.Context, held Credential, private *keys.Private) error {
