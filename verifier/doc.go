@@ -1,4 +1,7 @@
 // Package verifier judges what a holder presents. [Assess] takes a fresh presentation (OpenID4VP 1.0, Section 8.6; RFC 9901, Section
 // 7.3), looks up in the registry what it opens, and returns the evidence file with every finding. [Verify] checks a file that somebody
 // hands over, offline: an evidence file, a presentation, or a single SD-JWT.
+//
+// [VP] is the service that asks wallets, by OpenID4VP 1.0 with HAIP 1.0: requests, sessions, and the query of an assessment in two steps.
+// Left out of it: the Digital Credentials API, pages for people, and status lists of credentials that do not stand in the registry.
 package verifier

@@ -1,0 +1,440 @@
+package verifier
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gorilla/mux"
+
+	"akashi/compliance"
+	"akashi/internal/dcql"
+	"akashi/internal/evidence"
+	"akashi/internal/keys"
+	"akashi/internal/oid4vc"
+	"akashi/internal/sdjwt"
+	"akashi/internal/statuslist"
+	"akashi/internal/store"
+	"akashi/internal/web"
+	"akashi/registry/trustlist"
+)
+
+// serveResponse takes what a wallet sends and verifies it at once. Whatever comes is the one response to the request: when it does not verify the
+// session has failed, since nobody who has not read the request object knows this address.
+func (v *VP) serveResponse(w http.ResponseWriter, r *http.Request) {
+	answer, err := v.processResponse(r)
+	if err != nil {
+		web.WriteOAuthError(w, r, err, oid4vc.CodeInvalidRequest, v.Log)
+		return
+	}
+	web.WriteJSON(w, http.StatusOK, answer)
+}
+
+func (v *VP) processResponse(r *http.Request) (*oid4vc.VPAnswer, error) {
+	ctx := r.Context()
+	s, err := v.claim(ctx, mux.Vars(r)["id"])
+	if err != nil {
+		return nil, err
+	}
+	form, err := web.ReadForm(r)
+	var answer *oid4vc.VPAnswer
+	var file []byte
+	if err == nil {
+		answer, file, err = v.take(ctx, s, form)
+	}
+	if err != nil {
+		s.end(Failed, reasonOf(err))
+		v.Log.InfoContext(ctx, "a presentation was refused", "reason", s.Reason)
+		file = nil
+	}
+	if stored := v.settle(ctx, s, file); stored != nil {
+		return nil, fmt.Errorf("storing a session: %w", stored)
+	}
+	return answer, answerable(err)
+}
+
+// answerable gives an error that is the response's fault an answer of 4xx; what is our own fault stays as it is.
+func answerable(err error) error {
+	var known interface {
+		OAuthError() (status int, code, description string)
+	}
+	reason := reasonOf(err)
+	if err == nil || errors.As(err, &known) || reason == reasonInternal || strings.HasPrefix(reason, "response.") {
+		return err // those of reading the form are known to package web
+	}
+	return refuseResponse(reason, "the presentation does not verify: "+reason, err)
+}
+
+// take verifies the response to a claimed session, and leaves in the session how it goes on.
+func (v *VP) take(ctx context.Context, s *session, form url.Values) (*oid4vc.VPAnswer, []byte, error) {
+	key, err := s.Exchange.responseKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	response, err := oid4vc.ReadVPResponse(form, key, s.Exchange.State)
+	if err != nil {
+		return nil, nil, err
+	}
+	if response.Error != nil {
+		s.end(Refused, response.Error.Code)
+		return &oid4vc.VPAnswer{}, nil, nil
+	}
+	presented, err := v.verifyToken(ctx, s, response.Token)
+	if err != nil {
+		return nil, nil, err
+	}
+	var file []byte
+	if s.Assessment == nil {
+		s.Result, err = json.Marshal(queryResult{presented.byID()})
+	} else {
+		file, err = v.advance(ctx, s, presented)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if !s.SameDevice {
+		return &oid4vc.VPAnswer{}, file, v.proceed(s)
+	}
+	code := random()
+	s.Status, s.Code = Returning, hashed(code)
+	return &oid4vc.VPAnswer{RedirectURI: v.URL + pathReturn + "?" + url.Values{"session": {s.ID}, "response_code": {code}}.Encode()}, file, nil
+}
+
+// proceed goes on after a good response: to the second request of an assessment, or to the end.
+func (v *VP) proceed(s *session) error {
+	if s.Assessment == nil || s.Result != nil {
+		s.end(Answered, "")
+		return nil
+	}
+	s.Assessment.Step, s.Status, s.Code = 2, Waiting, ""
+	return v.nextExchange(s, s.Exchange.Query)
+}
+
+var (
+	errReturn      = &refusal{status: http.StatusBadRequest, code: oid4vc.CodeInvalidRequest, text: "the response code is unknown or was used", reason: "return.code"}
+	errOtherReturn = &refusal{status: http.StatusForbidden, code: oid4vc.CodeAccessDenied, text: "this browser did not begin the request: nothing is shown here", reason: "return.browser"}
+)
+
+// serveReturn is where the wallet leads the browser of the same device. Only in the browser session that began does the session go on; anywhere
+// else somebody was made to answer another's request, and the session fails.
+func (v *VP) serveReturn(w http.ResponseWriter, r *http.Request) {
+	out, err := v.processReturn(r)
+	if err != nil {
+		web.WriteOAuthError(w, r, err, oid4vc.CodeInvalidRequest, v.Log)
+		return
+	}
+	web.WriteJSON(w, http.StatusOK, out)
+}
+
+func (v *VP) processReturn(r *http.Request) (*View, error) {
+	query := r.URL.Query()
+	s, err := v.read(r.Context(), query.Get("session"))
+	if err != nil {
+		return nil, err
+	}
+	if s.Status != Returning || !sameSecret(s.Code, hashed(query.Get("response_code"))) {
+		return nil, errReturn
+	}
+	used := s.Code
+	var refused error
+	if !sameSecret(s.Browser, hashed(browserOf(r))) {
+		refused = errOtherReturn
+		s.end(Failed, errOtherReturn.reason)
+	} else if err := v.proceed(s); err != nil {
+		return nil, err
+	}
+	if err := v.redeem(r.Context(), s, used); err != nil {
+		return nil, err
+	}
+	if refused != nil {
+		return nil, refused
+	}
+	return v.view(s)
+}
+
+// presentation is one that was verified.
+type presentation struct {
+	query    *dcql.Credential
+	compact  string
+	verified *sdjwt.Verified
+	public   credentialResult
+}
+
+// presentations are the verified ones of a response, in the order of the query.
+type presentations []presentation
+
+func (p presentations) of(id string) []presentation {
+	return slices.DeleteFunc(slices.Clone(p), func(one presentation) bool { return one.query.ID != id })
+}
+
+func (p presentations) byID() map[string][]credentialResult {
+	out := make(map[string][]credentialResult)
+	for _, one := range p {
+		out[one.query.ID] = append(out[one.query.ID], one.public)
+	}
+	return out
+}
+
+// queryResult is the result of a query of the operator's own.
+type queryResult struct {
+	Credentials map[string][]credentialResult `json:"credentials"`
+}
+
+// credentialResult is what a verified presentation says.
+type credentialResult struct {
+	ID     string             `json:"id"`
+	VCT    string             `json:"vct"`
+	Issuer string             `json:"issuer,omitempty"` // id on the trust list; "" for one known by an authority of the operator's
+	Claims json.RawMessage    `json:"claims"`           // processed: what the issuer signed and the holder disclosed
+	Checks []compliance.Check `json:"checks"`
+}
+
+// verifyToken verifies every presentation by itself and then the set as a whole (OpenID4VP 1.0, Section 8.6). One that does not verify is left out;
+// where the rest does not satisfy the query, its error is that of the response.
+func (v *VP) verifyToken(ctx context.Context, s *session, token oid4vc.VPToken) (presentations, error) {
+	q := s.Exchange.Query
+	counts := make(map[string]int)
+	for id, compacts := range token {
+		counts[id] = len(compacts)
+	}
+	if err := q.CheckCounts(counts); err != nil {
+		return nil, err
+	}
+	lists, err := v.trustLists(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out presentations
+	var first error
+	for i := range q.Credentials { // the engagement before the statements
+		c := &q.Credentials[i]
+		for _, compact := range token[c.ID] {
+			one, err := v.verifyOne(s, c, compact, verifiedSoFar{lists, out})
+			switch {
+			case err == nil:
+				out = append(out, *one)
+			case first == nil:
+				first = err
+			}
+		}
+	}
+	var answered []string
+	for _, one := range out {
+		answered = append(answered, one.query.ID)
+	}
+	if err := q.CheckAnswer(answered); err != nil || len(out) == 0 {
+		return nil, errors.Join(first, err)
+	}
+	return out, nil
+}
+
+// trustLists returns the versions of the trust list, the newest first. For a query of the operator's own only that one counts.
+func (v *VP) trustLists(ctx context.Context) ([]*trustlist.List, error) {
+	answer, err := v.Registry.TrustLists(ctx)
+	if err != nil {
+		return nil, registryDown(err)
+	}
+	var lists []*trustlist.List
+	for _, item := range slices.Backward(answer.Lists) {
+		list, err := trustlist.Verify(item.JWT, v.Trust.Anchor)
+		if err != nil {
+			return nil, registryDown(err)
+		}
+		lists = append(lists, list)
+	}
+	return lists, nil
+}
+
+func registryDown(err error) error {
+	return &refusal{status: http.StatusServiceUnavailable, code: oid4vc.CodeTemporarilyUnavailable, text: "the registry cannot be asked just now", reason: "registry.unavailable", because: err}
+}
+
+// verifyOne verifies one presentation: by whom it is signed, that it is intact and made for this request by its holder, and that it is what was asked.
+func (v *VP) verifyOne(s *session, q *dcql.Credential, compact string, known verifiedSoFar) (*presentation, error) {
+	u, err := sdjwt.Parse(compact)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := v.signerOf(s, q, u, known)
+	if err != nil {
+		return nil, err
+	}
+	want := sdjwt.Expect{Algs: []keys.Alg{keys.ES256, keys.EdDSA}}
+	if s.Assessment == nil {
+		want.Now = v.Now() // an attestation of the past stays true; whether it counts is judged with the registry
+	}
+	if q.NeedsHolderBinding() {
+		want.KeyBinding = &sdjwt.ExpectKeyBinding{Audience: v.audience(s), Nonce: s.Exchange.Nonce, Now: v.Now()}
+	}
+	verified, err := u.Verify(signer.key, want)
+	if err != nil {
+		return nil, err
+	}
+	if signer.issuer != "" && verified.Claims["iss"] != signer.issuer {
+		return nil, refuseResponse("credential.issuer", "a credential is not from the issuer whose key signed it", nil)
+	}
+	candidate := candidateOf(verified, q.NeedsHolderBinding())
+	if err := s.Exchange.Query.CheckPresentation(q.ID, candidate); err != nil {
+		return nil, err
+	}
+	if q.NeedsHolderBinding() {
+		if err := oid4vc.CheckTransactionHashes(u.KeyBinding(), q.ID, s.TransactionData); err != nil {
+			return nil, err
+		}
+	}
+	return &presentation{q, compact, verified, resultOf(verified, signer.id)}, nil
+}
+
+// signer is who signed a credential.
+type signer struct {
+	id, issuer string // of the trust list
+	key        keys.Public
+}
+
+// verifiedSoFar is what signers are known by.
+type verifiedSoFar struct {
+	lists     []*trustlist.List // newest first
+	presented presentations
+}
+
+// signerOf finds the key to verify with: on the trust list, or for a query of the operator's own under one of the operator's authorities. In an
+// assessment a worker's statement is signed by the holder, whom the engagement names.
+func (v *VP) signerOf(s *session, q *dcql.Credential, u *sdjwt.Unverified, known verifiedSoFar) (signer, error) {
+	header, at, lists := u.Header(), v.Now(), known.lists
+	if s.Assessment != nil && q.ID == idStatements {
+		for _, engagement := range known.presented.of(idEngagement) {
+			return signer{key: engagement.verified.Holder}, nil
+		}
+		return signer{}, trustlist.ErrUnknownKey
+	}
+	err := error(trustlist.ErrUnknownKey)
+	if s.Assessment == nil && len(lists) > 1 {
+		lists = lists[:1]
+	}
+	if last, ok := trustlist.LastValid(header); ok && s.Assessment != nil && last.Before(at) {
+		at = last // the registry tells when it was signed
+	}
+	for _, list := range lists {
+		entity, key, lookupErr := list.EntityForHeader(header, at)
+		if lookupErr == nil {
+			return signer{entity.ID, entity.Issuer, key}, nil
+		}
+		err = lookupErr
+	}
+	if s.Assessment == nil && len(header.X5C) > 0 && len(v.Roots) > 0 {
+		if key, _, err := keys.VerifyChain(header.X5C, v.Roots, at); err == nil {
+			return signer{key: key}, nil
+		}
+	}
+	return signer{}, err
+}
+
+// candidateOf is a verified credential as DCQL sees it.
+func candidateOf(c *sdjwt.Verified, bound bool) dcql.Candidate {
+	out := dcql.Candidate{Format: dcql.FormatSDJWTVC, Bound: bound, Claims: c.Claims}
+	if vct, ok := c.Claims["vct"].(string); ok {
+		out.Types = append(out.Types, vct)
+	}
+	if also, ok := c.Claims["aka_vcts"].([]any); ok {
+		for _, t := range also {
+			if t, ok := t.(string); ok {
+				out.Types = append(out.Types, t)
+			}
+		}
+	}
+	if chain, err := c.Header.Chain(); err == nil {
+		for _, certificate := range chain {
+			if len(certificate.AuthorityKeyId) > 0 {
+				out.KeyIDs = append(out.KeyIDs, base64.RawURLEncoding.EncodeToString(certificate.AuthorityKeyId))
+			}
+		}
+	}
+	return out
+}
+
+// Codes of the checks of a verified presentation. The codes of what fails are those of [reasonOf].
+const (
+	CodePresentation = "presentation.verified" // signatures, digests, holder binding and query hold
+	CodeStatus       = "credential.status"     // unknown: the status list was not asked
+)
+
+func resultOf(c *sdjwt.Verified, issuer string) credentialResult {
+	vct, _ := c.Claims["vct"].(string)
+	out := credentialResult{ID: c.ID, VCT: vct, Issuer: issuer, Claims: c.ClaimsJSON(), Checks: []compliance.Check{{Code: CodePresentation, Result: compliance.Pass}}}
+	if reference, err := statuslist.ReferenceOf(c.Claims); err != nil || reference != nil {
+		out.Checks = append(out.Checks, compliance.Check{Code: CodeStatus, Result: compliance.CannotTell, Detail: "the status list was not asked"})
+	}
+	return out
+}
+
+// reasons gives each broken rule its stable code, the first that fits.
+var reasons = []struct {
+	err    error
+	reason string
+}{
+	{sdjwt.ErrKeyBindingMissing, "kb.missing"}, {sdjwt.ErrKeyBindingUnexpected, "kb.unexpected"}, {sdjwt.ErrKeyBindingNoKey, "kb.no_key"},
+	{sdjwt.ErrKeyBindingSignature, "kb.signature"}, {sdjwt.ErrKeyBindingType, "kb.type"}, {sdjwt.ErrKeyBindingClaims, "kb.claims"},
+	{sdjwt.ErrKeyBindingIat, "kb.iat"}, {sdjwt.ErrKeyBindingAudience, "kb.audience"}, {sdjwt.ErrKeyBindingNonce, "kb.nonce"},
+	{sdjwt.ErrKeyBindingSDHash, "kb.sd_hash"}, {sdjwt.ErrKeyBinding, "kb"},
+	{keys.ErrSignature, "credential.signature"}, {keys.ErrAlgorithm, "credential.algorithm"}, {keys.ErrCritical, "credential.header"},
+	{sdjwt.ErrUnreferencedDisclosure, "disclosure.unreferenced"}, {sdjwt.ErrDigestTwice, "disclosure.digest_twice"}, {sdjwt.ErrNameTaken, "disclosure.name_taken"},
+	{sdjwt.ErrReservedName, "disclosure.reserved_name"}, {sdjwt.ErrElementCount, "disclosure.elements"}, {sdjwt.ErrDisclosure, "disclosure.malformed"},
+	{sdjwt.ErrDigestForm, "disclosure.digests"}, {sdjwt.ErrNeverDisclosable, "disclosure.never"}, {sdjwt.ErrHashAlgorithm, "disclosure.hash"},
+	{sdjwt.ErrTilde, "credential.form"}, {sdjwt.ErrMalformed, "credential.form"}, {sdjwt.ErrTooDeep, "credential.form"}, {keys.ErrMalformed, "credential.form"},
+	{sdjwt.ErrType, "credential.typ"}, {sdjwt.ErrVCT, "credential.vct"}, {dcql.ErrType, "credential.vct"}, {sdjwt.ErrAkaVCTs, "credential.aka_vcts"},
+	{sdjwt.ErrClaim, "credential.claims"}, {sdjwt.ErrConfirmationKey, "credential.cnf"}, {sdjwt.ErrExpired, "credential.expired"}, {sdjwt.ErrNotYetValid, "credential.not_yet_valid"},
+	{trustlist.ErrUnknownKey, "issuer.listed"}, {trustlist.ErrNotAccredited, "issuer.accredited"},
+	{dcql.ErrFormat, "query.format"}, {dcql.ErrHolderBinding, "query.holder_binding"}, {dcql.ErrAuthority, "query.authority"}, {dcql.ErrClaims, "query.claims"},
+	{dcql.ErrUnknownID, "query.unknown_id"}, {dcql.ErrCount, "query.count"}, {dcql.ErrUnsatisfied, "query.unsatisfied"},
+	{oid4vc.ErrVPResponseState, "response.state"}, {oid4vc.ErrVPResponsePlain, "response.not_encrypted"}, {oid4vc.ErrVPResponseEncrypted, "response.encrypted"},
+	{oid4vc.ErrVPResponseDecrypt, "response.decrypt"}, {oid4vc.ErrVPToken, "response.vp_token"}, {oid4vc.ErrVPResponse, "response.form"},
+	{oid4vc.ErrVPTransactionHashes, "kb.transaction_data"}, {oid4vc.ErrVPTransactionData, "transaction_data"},
+	{web.ErrTooLarge, "response.too_large"}, {web.ErrMediaType, "response.form"}, {web.ErrBody, "response.form"}, {web.ErrTwice, "response.form"},
+	{evidence.ErrNotLogged, "engagement.not_logged"},
+}
+
+// reasonInternal is the reason where nobody but this service is at fault.
+const reasonInternal = "internal"
+
+// reasonOf is the stable code for why a response was refused.
+func reasonOf(err error) string {
+	var r *refusal
+	if errors.As(err, &r) {
+		return r.reason
+	}
+	for _, known := range reasons {
+		if errors.Is(err, known.err) {
+			return known.reason
+		}
+	}
+	var failed *evidence.CheckError
+	if errors.As(err, &failed) {
+		return failed.Check.Code
+	}
+	return reasonInternal
+}
+
+// redeem stores how a session goes on after the browser came back, and takes the code: the first to come wins.
+func (v *VP) redeem(ctx context.Context, s *session, code string) error {
+	err := v.Store.Update(ctx, func(tx store.Tx) error {
+		stored, err := getSession(tx, s.ID)
+		if err != nil {
+			return err
+		}
+		if stored.Status != Returning || !sameSecret(stored.Code, code) {
+			return errReturn
+		}
+		if s.Status == Waiting {
+			return v.begin(tx, s)
+		}
+		return v.putSession(tx, s)
+	})
+	v.hub.tell(s.ID)
+	return err
+}
