@@ -185,7 +185,22 @@ func (a *localAdmin) list(ctx context.Context, entities []*trustlist.Entity, n u
 	if a.registry == nil {
 		return n, nil
 	}
-	return n, a.registry.AddTrustList(ctx, jwt)
+	if err := a.registry.AddTrustList(ctx, jwt); err != nil {
+		return 0, err
+	}
+	a.awaitAudit(ctx)
+	return n, nil
+}
+
+// auditPatience is how long a command waits until everybody can see what it changed.
+const auditPatience = 5 * time.Second
+
+// awaitAudit waits for the auditors, so that the next command finds what this one did. Where they do not answer, it goes on: what was
+// logged is logged.
+func (a *localAdmin) awaitAudit(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, auditPatience)
+	defer cancel()
+	_ = a.registry.WaitAudited(ctx)
 }
 
 // Import imports one file.
