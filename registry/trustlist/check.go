@@ -15,8 +15,11 @@ import (
 	"akashi/internal/keys"
 )
 
+// parseKey reads a JWK as [keys.ParsePublic] does.
+type parseKey func(jwk []byte) (keys.Public, error)
+
 // add checks an entity against the rules and against the entities before it, and indexes it.
-func (l *List) add(e *Entity, issuers map[string]bool) error {
+func (l *List) add(e *Entity, issuers map[string]bool, parse parseKey) error {
 	if e == nil {
 		return errors.New("is null")
 	}
@@ -35,7 +38,7 @@ func (l *List) add(e *Entity, issuers map[string]bool) error {
 		issuers[e.Issuer] = true
 	}
 	l.byID[e.ID] = e
-	return errors.Join(l.addKeys(e, e.Keys, l.bySigning), l.addKeys(e, e.SubmissionKeys, l.bySubmission), l.addRoots(e))
+	return errors.Join(l.addKeys(e, e.Keys, l.bySigning, parse), l.addKeys(e, e.SubmissionKeys, l.bySubmission, parse), l.addRoots(e))
 }
 
 func (e *Entity) checkID() error {
@@ -125,9 +128,9 @@ func (e *Entity) checkCompromised() error {
 }
 
 // addKeys indexes keys. Each stands once in the whole list: one key, one entity, one purpose.
-func (l *List) addKeys(e *Entity, jwks []json.RawMessage, index map[string]listedKey) error {
+func (l *List) addKeys(e *Entity, jwks []json.RawMessage, index map[string]listedKey, parse parseKey) error {
 	for _, jwk := range jwks {
-		k, err := keys.ParsePublic(jwk)
+		k, err := parse(jwk)
 		if err != nil {
 			return err
 		}

@@ -121,7 +121,7 @@ func Sign(anchor *keys.Private, n uint64, issuedAt time.Time, entities []*Entity
 	if err != nil {
 		return "", fmt.Errorf("encoding the trust list: %w", err)
 	}
-	l, err := parse(body)
+	l, err := NewReader(anchor.Public()).parse(body)
 	if err == nil {
 		err = l.checkAnchor(anchor.Public())
 	}
@@ -132,17 +132,43 @@ func Sign(anchor *keys.Private, n uint64, issuedAt time.Time, entities []*Entity
 }
 
 // Verify checks the anchor's signature and every rule of a list.
-func Verify(jwt string, anchor keys.Public) (*List, error) {
-	token, err := keys.Verify(jwt, anchor, keys.ES256, keys.EdDSA)
+func Verify(jwt string, anchor keys.Public) (*List, error) { return NewReader(anchor).Verify(jwt) }
+
+// Reader reads versions of the list. They have most keys in common, and it reads each of those once.
+type Reader struct {
+	anchor keys.Public
+	known  map[string]keys.Public // by the JWK's octets
+}
+
+// NewReader returns a reader of lists that this anchor signed. It is for one goroutine.
+func NewReader(anchor keys.Public) *Reader {
+	return &Reader{anchor: anchor, known: make(map[string]keys.Public)}
+}
+
+// key is [keys.ParsePublic].
+func (r *Reader) key(jwk []byte) (keys.Public, error) {
+	if k, ok := r.known[string(jwk)]; ok {
+		return k, nil
+	}
+	k, err := keys.ParsePublic(jwk)
+	if err == nil {
+		r.known[string(jwk)] = k
+	}
+	return k, err
+}
+
+// Verify is [Verify] with the reader's anchor.
+func (r *Reader) Verify(jwt string) (*List, error) {
+	token, err := keys.Verify(jwt, r.anchor, keys.ES256, keys.EdDSA)
 	if err != nil {
 		return nil, fmt.Errorf("%w: not signed by the trust anchor: %w", ErrList, err)
 	}
 	if token.Header.Typ != Typ {
 		return nil, fmt.Errorf("%w: typ is not %s", ErrList, Typ)
 	}
-	l, err := parse(token.Payload)
+	l, err := r.parse(token.Payload)
 	if err == nil {
-		err = l.checkAnchor(anchor)
+		err = l.checkAnchor(r.anchor)
 	}
 	if err != nil {
 		return nil, err
@@ -152,7 +178,7 @@ func Verify(jwt string, anchor keys.Public) (*List, error) {
 }
 
 // parse reads and checks the payload of a list. Unknown members are refused: a misspelt "compromised" must not pass in silence.
-func parse(body []byte) (*List, error) {
+func (r *Reader) parse(body []byte) (*List, error) {
 	var p payload
 	if err := keys.DecodeKnownJSON(body, &p, maxPayload); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrList, err)
@@ -170,7 +196,7 @@ func parse(body []byte) (*List, error) {
 	}
 	issuers := make(map[string]bool)
 	for i, e := range p.Entities {
-		if err := l.add(e, issuers); err != nil {
+		if err := l.add(e, issuers, r.key); err != nil {
 			return nil, fmt.Errorf("%w: entity %d: %w", ErrList, i, err)
 		}
 	}

@@ -290,7 +290,7 @@ func TestListRules(t *testing.T) {
 		t.Errorf("null entity: got %v", err)
 	}
 	for _, body := range []string{`{"n":1,"iat":5,"entities":[],"x":1}`, `{"n":1,"iat":5,"entities":[{"compromized":[]}]}`, `{"n":-1,"iat":5}`, `{"n":1,"iat":5}x`} {
-		if _, err := parse([]byte(body)); !errors.Is(err, ErrList) {
+		if _, err := NewReader(keys.Public{}).parse([]byte(body)); !errors.Is(err, ErrList) {
 			t.Errorf("%s: got %v", body, err)
 		}
 	}
@@ -554,7 +554,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"n":1,"iat":5,"entities":[{"id":"8990000000001"}]}`))
 	f.Add([]byte(`{"n":1,"iat":5,"entities":[null]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		l, err := parse(body)
+		l, err := NewReader(keys.Public{}).parse(body)
 		if err != nil {
 			return
 		}
@@ -562,7 +562,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if l2, err := parse(again); err != nil || l2.N != l.N || len(l2.byID) != len(l.byID) || len(l2.bySigning) != len(l.bySigning) {
+		if l2, err := NewReader(keys.Public{}).parse(again); err != nil || l2.N != l.N || len(l2.byID) != len(l.byID) || len(l2.bySigning) != len(l.bySigning) {
 			t.Fatalf("accepted, but not after writing it again: %v", err)
 		}
 	})
