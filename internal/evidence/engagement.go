@@ -1,7 +1,6 @@
 package evidence
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -120,7 +119,7 @@ func (j *judge) shownIndex() (index uint64, err error) {
 // openSlots checks the form of the plan and reads the secrets that were disclosed.
 func (j *judge) openSlots() (detail string, err error) {
 	e := &j.engagement
-	if e.plan, err = planOf(e.verified.Payload); err != nil {
+	if e.plan, err = planOf(e.verified.Signed); err != nil {
 		return "", err
 	}
 	if e.secrets, err = secretsOf(e.verified.Disclosed); err != nil {
@@ -133,36 +132,59 @@ func (j *judge) openSlots() (detail string, err error) {
 	return fmt.Sprintf("%d of %d slots opened", opened, all), nil
 }
 
-// planOf reads the slots of an engagement's payload as it was signed. Each must be an object with the one member _sd, an array of
+// planOf reads the slots of an engagement's claims as they were signed. Each must be an object with the one member _sd, an array of
 // exactly one digest, so that one slot has one secret.
-func planOf(payload []byte) (plan, error) {
-	var claims struct {
-		Slots map[attestation.Stream]map[attestation.Period]map[string][]string `json:"slots"`
-	}
-	if err := json.Unmarshal(payload, &claims); err != nil {
-		return nil, errors.New("slots: every slot must be an object that has only _sd")
-	}
-	p := make(plan)
-	for _, s := range slices.Sorted(maps.Keys(claims.Slots)) {
-		if _, err := attestation.ParseStream(string(s)); err != nil {
-			return nil, fmt.Errorf("slots: %w", err)
-		}
-		p[s] = make(map[attestation.Period]string)
-		for _, period := range slices.Sorted(maps.Keys(claims.Slots[s])) {
-			slot := claims.Slots[s][period]
-			if _, err := attestation.ParsePeriod(string(period)); err != nil || period.Kind() != s.Kind() {
-				return nil, fmt.Errorf("slots: %s has a member that is no period of its kind", s)
-			}
-			if len(slot) != 1 || len(slot["_sd"]) != 1 {
-				return nil, fmt.Errorf("slots: %s %s does not have exactly one digest", s, period)
-			}
-			p[s][period] = slot["_sd"][0]
-		}
-	}
-	if len(p) == 0 {
+func planOf(signed map[string]any) (plan, error) {
+	slots, _ := signed["slots"].(map[string]any)
+	if len(slots) == 0 {
 		return nil, errors.New("slots: there is no plan")
 	}
+	p := make(plan, len(slots))
+	for _, name := range slices.Sorted(maps.Keys(slots)) {
+		s, err := attestation.ParseStream(name)
+		if err != nil {
+			return nil, fmt.Errorf("slots: %w", err)
+		}
+		periods, ok := slots[name].(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("slots: %s is not an object", s)
+		}
+		if p[s], err = digestsOf(s, periods); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
+}
+
+// digestsOf reads the slots of one stream.
+func digestsOf(s attestation.Stream, periods map[string]any) (map[attestation.Period]string, error) {
+	out := make(map[attestation.Period]string, len(periods))
+	for _, name := range slices.Sorted(maps.Keys(periods)) {
+		period, err := attestation.ParsePeriod(name)
+		if err != nil || period.Kind() != s.Kind() {
+			return nil, fmt.Errorf("slots: %s has a member that is no period of its kind", s)
+		}
+		slot, _ := periods[name].(map[string]any)
+		digests, _ := slot["_sd"].([]any)
+		if len(slot) != 1 || len(digests) != 1 {
+			return nil, fmt.Errorf("slots: %s %s is not an object that has only _sd, with exactly one digest", s, period)
+		}
+		digest, ok := digests[0].(string)
+		if !ok {
+			return nil, fmt.Errorf("slots: %s %s has a digest that is no string", s, period)
+		}
+		out[period] = digest
+	}
+	return out, nil
+}
+
+// planOfPayload is [planOf] for claims that were not read yet.
+func planOfPayload(payload []byte) (plan, error) {
+	var signed map[string]any
+	if err := keys.DecodeJSON(payload, &signed); err != nil {
+		return nil, err
+	}
+	return planOf(signed)
 }
 
 // secretsOf reads the disclosed period secrets: everything disclosed below slots must be one named s.
@@ -176,14 +198,14 @@ func secretsOf(disclosed []sdjwt.DisclosedClaim) (map[attestation.Stream]map[att
 			return nil, errors.New("slots: a disclosure is something else than the secret s of one slot")
 		}
 		stream, period := attestation.Stream(d.Path[1].(string)), attestation.Period(d.Path[2].(string))
-		var secret *registry.Secret
-		if err := json.Unmarshal(d.Value, &secret); err != nil || secret == nil {
+		var secret registry.Secret
+		if text, ok := d.Text(); !ok || secret.UnmarshalText([]byte(text)) != nil {
 			return nil, fmt.Errorf("slots: the secret of %s %s is not 32 bytes in base64url", stream, period)
 		}
 		if out[stream] == nil {
 			out[stream] = make(map[attestation.Period]registry.Secret)
 		}
-		out[stream][period] = *secret
+		out[stream][period] = secret
 	}
 	return out, nil
 }
@@ -376,11 +398,11 @@ func (p plan) repeats(before plan) error {
 // CheckFollows checks what one engagement says against an earlier one of its contract's ladder, each given with its payload as signed. A
 // wallet asks before it takes the later one: a verifier refuses an engagement that does not follow, and with it all that the worker has.
 func CheckFollows(earlier, later *attestation.Engagement, earlierPayload, laterPayload []byte) error {
-	before, err := planOf(earlierPayload)
+	before, err := planOfPayload(earlierPayload)
 	if err != nil {
 		return err
 	}
-	p, err := planOf(laterPayload)
+	p, err := planOfPayload(laterPayload)
 	if err != nil {
 		return err
 	}
@@ -446,7 +468,7 @@ func (j *judge) engagementClaims(r *rung) (*attestation.Engagement, plan, error)
 	if !v.Holder.Equal(e.verified.Holder) {
 		return nil, nil, errors.New("the rung is bound to another key")
 	}
-	p, err := planOf(v.Payload)
+	p, err := planOf(v.Signed)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -152,8 +152,9 @@ type history struct {
 
 func (j *judge) openLists() (string, error) {
 	j.lists = new(history)
+	reader := trustlist.NewReader(j.trust.Anchor)
 	for i, l := range j.file.TrustLists {
-		list, err := trustlist.Verify(l.JWT, j.trust.Anchor)
+		list, err := reader.Verify(l.JWT)
 		if err != nil {
 			return "", fmt.Errorf("version at position %d: %w", i, err)
 		}

@@ -70,6 +70,12 @@ type Disclosure struct {
 	value any // decoded Value, not to be changed
 }
 
+// Text returns the value where it is a string.
+func (d *Disclosure) Text() (string, bool) {
+	s, ok := d.value.(string)
+	return s, ok
+}
+
 // digest returns what stands for a disclosure in _sd or "..." (RFC 9901, Section 4.2.3):
 //
 //	BASE64URL(SHA-256(ASCII(Disclosure)))

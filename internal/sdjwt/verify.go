@@ -37,6 +37,7 @@ type Verified struct {
 	Header    keys.UnverifiedHeader // signed by the issuer; the chain in x5c is still the caller's to check
 	Claims    map[string]any        // processed: digests removed, disclosed claims in place, numbers json.Number
 	Payload   []byte                // as signed, with the digests
+	Signed    map[string]any        // decoded Payload, not to be changed
 	Disclosed []DisclosedClaim      // in the order sent; every claim that is in none of them was visible from the start
 	Holder    keys.Public           // cnf.jwk, zero if there is none
 	KB        *KeyBindingClaims     // nil if none was asked for
@@ -83,7 +84,7 @@ func (u *Unverified) Verify(key keys.Public, want Expect) (*Verified, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Verified{ID: u.ID(), JWT: u.jwt, Header: token.Header, Claims: claims, Payload: token.Payload, Disclosed: disclosed, Holder: holder, KB: kb}, nil
+	return &Verified{ID: u.ID(), JWT: u.jwt, Header: token.Header, Claims: claims, Payload: token.Payload, Signed: u.claims, Disclosed: disclosed, Holder: holder, KB: kb}, nil
 }
 
 func checkTyp(typ string, want Expect) error {
