@@ -54,7 +54,9 @@ type fakeIssuer struct {
 	deferred int           // how often it says to come later
 	give     int           // credentials at most, 0 = one for each key
 	attester keys.Public   // of keys, where they must be attested
-	header   keys.Header   // of credentials and status lists; nil: the kid of the key
+
+	proofType string
+	header    keys.Header // of credentials and status lists; nil: the kid of the key
 
 	mu       sync.Mutex
 	nonce    int            // of DPoP
@@ -75,7 +77,7 @@ const fakeNonce = "dpop-nonce-%d"
 func newFakeIssuer(t testing.TB, clock func() time.Time) *fakeIssuer {
 	t.Helper()
 	f := &fakeIssuer{t: t, key: issuertest.Key(t), encrypt: issuertest.Key(t), clock: clock, proofs: map[string]int{}, asked: map[string]int{}, handle: map[string]http.HandlerFunc{}}
-	f.signer = f.key
+	f.signer, f.proofType = f.key, oid4vc.ProofTypeJWT
 	f.srv = httptest.NewTLSServer(f)
 	t.Cleanup(f.srv.Close)
 	return f
@@ -290,7 +292,7 @@ func (f *fakeIssuer) serveCredential(w http.ResponseWriter, r *http.Request, lat
 		req, err := oid4vc.ParseCredentialRequest(body)
 		check(f.t, err)
 		encryption = req.ResponseEncryption
-		set, err := oid4vc.CheckProofs(req.Proofs, oid4vc.ExpectProofs{Issuer: f.id(), Types: map[string][]keys.Alg{"jwt": {keys.ES256}}, BindingMethods: []string{"jwk"}, MaxProofs: 3,
+		set, err := oid4vc.CheckProofs(req.Proofs, oid4vc.ExpectProofs{Issuer: f.id(), Types: map[string][]keys.Alg{f.proofType: {keys.ES256}}, BindingMethods: m.Configurations["card"].BindingMethods, MaxProofs: 3,
 			ClientID: f.form.Get("client_id"), Now: f.clock(), NonceRequired: true, Nonce: func(n string) error {
 				if f.proofs[n]--; f.proofs[n] < 0 {
 					return errors.New("used")
@@ -456,6 +458,8 @@ func TestCollect(t *testing.T) {
 				web.WriteJSON(w, 200, oid4vc.NonceResponse{Nonce: "used"})
 			}
 		}, 3},
+		{"keys named by did:jwk", true, func(f *fakeIssuer) { f.issuer = bindings(oid4vc.BindingDIDJWK) }, 3},
+		{"keys named by did:key", true, func(f *fakeIssuer) { f.issuer = bindings(oid4vc.BindingDIDKey) }, 3},
 		{"status list out of reach", true, func(f *fakeIssuer) { f.handle["/o/1/status"] = http.NotFound }, 3},
 		{"type metadata out of reach", true, func(f *fakeIssuer) { f.handle["/types/card"] = http.NotFound }, 3},
 	} {
@@ -500,6 +504,14 @@ func TestCollect(t *testing.T) {
 				t.Errorf("refresh before the expiry: %+v, %v", again, err)
 			}
 		})
+	}
+}
+
+func bindings(methods ...string) func(*oid4vc.IssuerMetadata) {
+	return func(m *oid4vc.IssuerMetadata) {
+		c := m.Configurations["card"]
+		c.BindingMethods = methods
+		m.Configurations["card"] = c
 	}
 }
 
@@ -614,6 +626,24 @@ func TestCollectRefuses(t *testing.T) {
 			}
 		}, says: "use_dpop_nonce"},
 		{name: "a token bound to nothing", spoil: func(f *fakeIssuer) { f.token = func(r *oid4vc.TokenResponse) { r.TokenType = "Bearer" } }, want: wallet.ErrDowngrade},
+		{name: "keys named in an unknown way", spoil: func(f *fakeIssuer) { f.issuer = bindings("did:web") }, want: wallet.ErrUnusable},
+		{name: "no known kind of proof", spoil: func(f *fakeIssuer) {
+			f.issuer = func(m *oid4vc.IssuerMetadata) {
+				c := m.Configurations["card"]
+				c.ProofTypes = map[string]oid4vc.ProofTypeConfig{"jwt": {SigningAlgs: []string{"ES384"}}}
+				m.Configurations["card"] = c
+			}
+		}, want: wallet.ErrUnusable},
+		{name: "requests to be encrypted in an unknown way", spoil: func(f *fakeIssuer) {
+			f.issuer = func(m *oid4vc.IssuerMetadata) {
+				m.RequestEncryption.Enc, m.RequestEncryption.Required, m.ResponseEncryption = []string{"A128CBC-HS256"}, true, nil
+			}
+		}, want: wallet.ErrUnusable},
+		{name: "answers to be encrypted in an unknown way", spoil: func(f *fakeIssuer) {
+			f.issuer = func(m *oid4vc.IssuerMetadata) {
+				m.ResponseEncryption.Alg, m.ResponseEncryption.Required = []string{"RSA-OAEP"}, true
+			}
+		}, want: wallet.ErrUnusable},
 		{name: "nonces that are never good", spoil: func(f *fakeIssuer) {
 			f.handle["/o/1/nonce"] = func(w http.ResponseWriter, r *http.Request) {
 				web.WriteJSON(w, 200, oid4vc.NonceResponse{Nonce: "used"})
@@ -845,8 +875,16 @@ func TestKeyAttestation(t *testing.T) {
 	o.wallet.Client.AttestKeys = func(_ context.Context, bound []keys.Public, nonce string) (string, error) {
 		return oid4vc.MakeKeyAttestation(provider, keys.Header{"kid": provider.Public().Thumbprint()}, oid4vc.KeyAttestationOptions{Keys: bound, Nonce: nonce, Issued: o.Clock.Now(), Expires: o.Clock.Now().Add(time.Hour)})
 	}
-	if _, got, err := o.collect(o.fake.link(true)); err != nil || len(got.Credentials) != 3 {
-		t.Errorf("%+v, %v", got, err)
+	for _, proofType := range []string{oid4vc.ProofTypeJWT, oid4vc.ProofTypeAttestation} {
+		o.fake.bound, o.fake.proofType = "", proofType
+		o.fake.issuer = func(m *oid4vc.IssuerMetadata) {
+			c := m.Configurations["card"]
+			c.ProofTypes = map[string]oid4vc.ProofTypeConfig{proofType: {SigningAlgs: []string{"ES256"}, KeyAttestations: &oid4vc.KeyAttestationsRequired{}}}
+			m.Configurations["card"] = c
+		}
+		if _, got, err := o.collect(o.fake.link(true)); err != nil || len(got.Credentials) != 3 {
+			t.Errorf("%s: %+v, %v", proofType, got, err)
+		}
 	}
 }
 

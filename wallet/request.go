@@ -79,36 +79,48 @@ func (c *collecting) requestCredential(ctx context.Context, wish wish, bound []*
 	})
 }
 
-// prove makes the key proofs, each with the nonce of the issuer, and in that of the wallet's own key the word for its delivery key.
+// prove shows possession of the keys (OpenID4VCI 1.0, Appendix F): by a proof of each, or where the issuer takes nothing else by the wallet
+// provider's attestation of all. Either has the nonce of the issuer.
 func (c *collecting) prove(ctx context.Context, configuration string, bound []*keys.Private) (*oid4vc.Proofs, error) {
 	if len(bound) == 0 {
 		return nil, nil
 	}
 	conf := c.metadata.Configurations[configuration]
-	proofType, ok := conf.ProofTypes[oid4vc.ProofTypeJWT]
-	if !ok || !slices.Contains(proofType.SigningAlgs, string(keys.ES256)) {
-		return nil, fmt.Errorf("%w: it takes no key proofs of type jwt with ES256", ErrUnusable)
+	nonce, err := c.nonce(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("asking for a nonce: %w", err)
 	}
-	o := oid4vc.KeyProofOptions{Issuer: c.grant.Issuer, ClientID: c.clientID, Now: c.w.Now(), Binding: bindingOf(conf.BindingMethods)}
+	if p, ok := conf.ProofTypes[oid4vc.ProofTypeJWT]; ok && slices.Contains(p.SigningAlgs, string(keys.ES256)) {
+		attestation := ""
+		if p.KeyAttestations != nil {
+			if attestation, err = c.attestKeys(ctx, bound, nonce); err != nil {
+				return nil, err
+			}
+		}
+		return c.signProofs(conf.BindingMethods, bound, nonce, attestation)
+	}
+	if _, ok := conf.ProofTypes[oid4vc.ProofTypeAttestation]; ok {
+		attestation, err := c.attestKeys(ctx, bound, nonce)
+		return &oid4vc.Proofs{Type: oid4vc.ProofTypeAttestation, Values: []string{attestation}}, err
+	}
+	return nil, fmt.Errorf("%w: it takes no key proofs of type jwt with ES256", ErrUnusable)
+}
+
+// signProofs makes proofs of type jwt, in that of the wallet's own key with the word for its delivery key. With an attestation of all keys one
+// proof brings them all.
+func (c *collecting) signProofs(methods []string, bound []*keys.Private, nonce, attestation string) (*oid4vc.Proofs, error) {
+	o := oid4vc.KeyProofOptions{Issuer: c.grant.Issuer, ClientID: c.clientID, Nonce: nonce, Now: c.w.Now(), Binding: bindingOf(methods), KeyAttestation: attestation}
 	if o.Binding == "" {
 		return nil, fmt.Errorf("%w: it names keys in no way that this wallet knows", ErrUnusable)
 	}
-	var err error
-	if o.Nonce, err = c.nonce(ctx); err != nil {
-		return nil, fmt.Errorf("asking for a nonce: %w", err)
-	}
-	if proofType.KeyAttestations != nil {
-		if o.KeyAttestation, err = c.attestKeys(ctx, bound, o.Nonce); err != nil {
-			return nil, err
-		}
+	if attestation != "" {
+		bound = bound[:1]
 	}
 	proofs := &oid4vc.Proofs{Type: oid4vc.ProofTypeJWT}
 	for _, key := range bound {
-		if o.KeyAttestation != "" && len(proofs.Values) > 0 {
-			break // the first proof brings all keys by its attestation (OpenID4VCI 1.0, Appendix F.1)
-		}
 		o.DeliveryProof = ""
 		if key == c.w.holder {
+			var err error
 			if o.DeliveryProof, err = c.w.DeliveryProof(); err != nil {
 				return nil, err
 			}
