@@ -16,6 +16,7 @@ import (
 	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
 	"akashi/internal/statuslist"
+	"akashi/internal/store"
 	"akashi/internal/web"
 	"akashi/issuer"
 	"akashi/issuer/issuertest"
@@ -161,9 +162,15 @@ func TestVCITxCode(t *testing.T) {
 	p.form("/token", preAuthorized(burnt, "tx_code", "4935")).refused(http.StatusBadRequest, oid4vc.CodeInvalidGrant)
 }
 
-// TestVCICodeOnce uses a code from many wallets at once, and again after a restart: one gets tokens, and loses them to the second use.
+// TestVCICodeOnce uses a code from many wallets at once, in the store on disk, and nonces again after a restart.
 func TestVCICodeOnce(t *testing.T) {
-	w := newVCIWorld(t, issuer.VCIConfig{})
+	disk, err := store.OpenBadger(t.TempDir(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &vciWorld{World: issuertest.New(t, disk)}
+	w.restart()
+	t.Cleanup(func() { _ = disk.Close() })
 	offer := w.offer("employer-A", example("staff-card"))
 	var wg sync.WaitGroup
 	replies := make([]*reply, 8)
@@ -681,5 +688,41 @@ func TestVCIConfiguration(t *testing.T) {
 		if _, err := issuer.ParseConfiguration([]byte(text)); err == nil {
 			t.Errorf("%s was read", name)
 		}
+	}
+}
+
+// TestVCIChallenge takes the challenge of a client attestation from its endpoint.
+func TestVCIChallenge(t *testing.T) {
+	w := newHostileWorld(t)
+	p := w.wallet(w.Orgs["employer-A"].Issuer)
+	p.dpop = nil
+	r := w.do(w.request(http.MethodPost, p.issuer+"/challenge", "", nil)).want(http.StatusOK)
+	challenge, err := oid4vc.ParseChallengeResponse(r.body)
+	if err != nil || r.header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("%v %v", err, r.header)
+	}
+	p.nonce = challenge
+	p.form("/par", pushedForm(t, "good-wallet", "https://wallet.example/back"), oid4vc.HeaderClientAttestation, w.attestation(t, p), oid4vc.HeaderClientAttestationPoP, w.pop(t, p)).want(http.StatusCreated)
+	p.form("/par", pushedForm(t, "good-wallet", "https://wallet.example/back"), oid4vc.HeaderClientAttestation, w.attestation(t, p)).refused(http.StatusUnauthorized, oid4vc.CodeInvalidClient)
+}
+
+// TestVCIDeferredForDays collects what was asked for a week ago with refreshed tokens, and not what another wallet asked for.
+func TestVCIDeferredForDays(t *testing.T) {
+	w := newVCIWorld(t, issuer.VCIConfig{})
+	w.Engage("A", issuertest.NewWorker(t))
+	offered := issuer.OfferRequest{Type: "wage-payment", Reference: "1042"}
+	p := w.wallet(w.Orgs["employer-A"].Issuer).redeem(w.offer("employer-A", offered))
+	var waiting, resp oid4vc.CredentialResponse
+	p.json("/credential", p.ask("wage-payment")).want(http.StatusAccepted).as(&waiting)
+	other := w.wallet(p.issuer).redeem(w.offer("employer-A", offered))
+	other.json("/deferred", oid4vc.DeferredRequest{TransactionID: waiting.TransactionID}).refused(http.StatusBadRequest, oid4vc.CodeInvalidTransactionID)
+	payWage(t, w, "2025-11")
+	w.restart()
+	w.Clock.Set(w.Clock.Now().Add(7 * 24 * time.Hour))
+	p.challenge()
+	p.form("/token", url.Values{"grant_type": {oid4vc.GrantRefreshToken}, "refresh_token": {p.token.RefreshToken}}).want(http.StatusOK).as(&p.token)
+	p.json("/deferred", oid4vc.DeferredRequest{TransactionID: waiting.TransactionID}).want(http.StatusOK).as(&resp)
+	if v := w.verify("employer-A", p.first(resp)); v.Claims["period"] != "2025-11" || !v.Holder.Equal(p.holder.Public()) {
+		t.Errorf("claims %v", v.Claims)
 	}
 }
