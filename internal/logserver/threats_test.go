@@ -28,40 +28,44 @@ var threats = []struct {
 	attack string
 	tests  string
 }{
-	{"two secrets for one slot", "internal/evidence.TestSlotsOfOtherShape internal/evidence.TestLaterEngagementMustRepeatSlots wallet.TestReceiveRefuses"},
-	{"a rung ahead of a gap", "internal/evidence.TestRungAheadOfAGap"},
-	{"attestations logged in advance", "compliance.TestRules"},
-	{"a placeholder corrected a year later", "compliance.TestRules compliance.TestLateOwnRecordClosesNothing internal/evidence.TestCorrectionWithheld"},
-	{"off-log attestation", "internal/evidence.TestWhatIsLeftOut internal/evidence.TestRefusedPresentations wallet.TestReceiveRefuses"},
-	{"wrong slot", "internal/evidence.TestWhatAnEntryIsWorth internal/logserver.TestAdmission registry.TestSubmissionRefused"},
-	{"junk in the right slot and in an events ladder", "internal/evidence.TestWhatAnEntryIsWorth compliance.TestJunkChangesNothing wallet.TestWhatIsNoAttestation issuer.TestJunkInTheSlotMovesTheRecordUp"},
+	{"two secrets for one slot", "internal/evidence.TestSlotsOfOtherShape internal/evidence.TestLaterEngagementMustRepeatSlots wallet.TestReceiveRefuses cmd/akashi.TestAttacksOnEngagements"},
+	{"a rung ahead of a gap", "internal/evidence.TestRungAheadOfAGap cmd/akashi.TestAttacksOnWages"},
+	{"attestations logged in advance", "compliance.TestRules cmd/akashi.TestAttacksOnWages"},
+	{"a placeholder corrected a year later", "compliance.TestRules compliance.TestLateOwnRecordClosesNothing internal/evidence.TestCorrectionWithheld cmd/akashi.TestAttacksOnWages"},
+	{"off-log attestation", "internal/evidence.TestWhatIsLeftOut internal/evidence.TestRefusedPresentations wallet.TestReceiveRefuses cmd/akashi.TestAttacksOnWages"},
+	{"wrong slot", "internal/evidence.TestWhatAnEntryIsWorth internal/logserver.TestAdmission registry.TestSubmissionRefused cmd/akashi.TestAttacksOnWages"},
+	{"junk in the right slot and in an events ladder", "internal/evidence.TestWhatAnEntryIsWorth compliance.TestJunkChangesNothing wallet.TestWhatIsNoAttestation issuer.TestJunkInTheSlotMovesTheRecordUp cmd/akashi.TestAttacksOnWages cmd/akashi.TestAttacksOnNotices"},
 	{"A withheld by the registry", "internal/logserver.TestRecordWithheld internal/logserver.TestRecordSuppliedAgain internal/auditor.TestUnavailable internal/evidence.TestCorrectionWithheld wallet.TestWithheld"},
 	{"an absence hidden behind junk that is erased", "internal/logserver.TestEraseRefused internal/logserver.TestErasedAttestation"},
 	{"somebody else has a worker's statement erased", "internal/logserver.TestEraseRefused"},
 	{"issuer logs but does not deliver", "wallet.TestSync wallet.TestIncomplete"},
-	{"worker hides an entry", "internal/evidence.TestTruncatedFilesSayLess internal/evidence.TestSpoiltFiles registry.TestMemberRefused registry.TestAbsenceRefused"},
-	{"employer opens its engagement's mailbox, or plants its own delivery key", "registry.TestBoxVectorsB registry.TestDeliveryProofRefused wallet.TestReceiveRefuses issuer.TestWithoutDeliveryProof"},
+	{"worker hides an entry", "internal/evidence.TestTruncatedFilesSayLess internal/evidence.TestSpoiltFiles registry.TestMemberRefused registry.TestAbsenceRefused compliance.TestClosingAPeriodMakesNoGap cmd/akashi.TestWorkerHides"},
+	{"employer opens its engagement's mailbox, or plants its own delivery key", "registry.TestBoxVectorsB registry.TestDeliveryProofRefused wallet.TestReceiveRefuses issuer.TestWithoutDeliveryProof cmd/akashi.TestAttacksOnEngagements"},
 	{"employer scans for its worker's statements", "internal/logserver.TestEmployerScans internal/logserver.TestWorkersStatement internal/logserver.TestRelay"},
-	{"stale head", "internal/evidence.TestStaleHead internal/logserver.TestLogLostEntries"},
-	{"backdating", "internal/logserver.TestBackdating registry.TestTimeRulesCannotContradict"},
+	{"stale head", "internal/evidence.TestStaleHead internal/logserver.TestLogLostEntries wallet.TestAnOlderHeadIsRefused issuer.TestReceiptNotShownYet"},
+	{"backdating", "internal/logserver.TestBackdating registry.TestTimeRulesCannotContradict cmd/akashi.TestAttacksOnWages"},
 	{"operator drops an entry", "internal/logserver.TestAuditorsRefuse internal/logserver.TestLogLostEntries internal/auditor.TestDivergence registry.TestSpanDiffers"},
 	{"operator alters or reorders entries", "internal/logserver.TestEntriesAltered internal/auditor.TestDivergence"},
 	{"operator shows two faces", "internal/logserver.TestTwoFaces internal/witness.TestConcurrentForks internal/auditor.TestDivergence"},
+	{"operator gives a receipt and does not log", "issuer.TestReceiptWithoutLogging issuer.TestReceiptForSlotOfAnother issuer.TestFalseReceiptBelowTrueOnes issuer.TestReceiptNotShownYet"},
+	{"operator invents a conflict, so that a record stands above an empty rung", "issuer.TestInventedConflict issuer.TestSlotTakenByWhatIsNotShown"},
+	{"operator's proofs do not hold", "registry.TestVerifyLookupRefused registry.TestVerifyLookupOneKey registry.TestSealedIsWhatTheLogHas wallet.TestUnproven"},
 	{"witness with a wrong clock", "internal/logserver.TestWitnessClocksWrong registry.TestTimeRulesCannotContradict internal/witness.TestClockNeverRunsBackwards"},
 	{"witnesses absent or slow", "internal/logserver.TestWitnessesDown internal/logserver.TestRemainingWitnesses"},
 	{"auditor absent", "internal/logserver.TestAuditorRestartsAndCatchesUp internal/evidence.TestWithoutAuditorsNothingIsAbsent"},
-	{"accredited stranger", "internal/logserver.TestAdmission internal/logserver.TestRelay internal/evidence.TestWhatAnEntryIsWorth internal/evidence.TestWhoMayIssueAnEngagement"},
+	{"accredited stranger", "internal/logserver.TestAdmission internal/logserver.TestRelay internal/evidence.TestWhatAnEntryIsWorth internal/evidence.TestWhoMayIssueAnEngagement cmd/akashi.TestAttacksOnWages"},
 	{"replay and flood of submissions", "internal/logserver.TestReplayedSubmission internal/logserver.TestFloodAndQuota internal/logserver.TestRelayBounds"},
 	{"two submissions racing for one slot", "internal/logserver.TestRace internal/logserver.TestFirstWriteWins internal/logserver.TestKill"},
-	{"replayed old trust list", "internal/logserver.TestTrustLists internal/evidence.TestOldTrustListReplayed wallet.TestTrustListNeverGoesBack"},
-	{"stolen key", "internal/logserver.TestStolenKey internal/evidence.TestWhatAnEntryIsWorth"},
-	{"second engagement for the same contract", "internal/evidence.TestEngagementLadder issuer.TestEngagementLadder internal/evidence.TestTermsAreNotChangedAfterwards"},
+	{"replayed old trust list", "internal/logserver.TestTrustLists internal/evidence.TestOldTrustListReplayed wallet.TestTrustListNeverGoesBack cmd/akashi.TestAttacksWithStolenKeys"},
+	{"stolen key", "internal/logserver.TestStolenKey internal/evidence.TestWhatAnEntryIsWorth cmd/akashi.TestAttacksWithStolenKeys"},
+	{"second engagement for the same contract", "internal/evidence.TestEngagementLadder issuer.TestEngagementLadder internal/evidence.TestTermsAreNotChangedAfterwards cmd/akashi.TestAttacksOnEngagements"},
+	{"second contract document", "compliance.TestContractFiled"},
 	{"crash between log, map, head and publication, at every step", "internal/logserver.TestKill internal/logserver.TestDiedBeforeHead internal/logserver.TestDiedBeforePublication internal/logserver.TestStoredButNotLogged"},
 	{"a store that fails, or fails after having stored", "internal/logserver.TestStoreFails internal/logserver.TestStoreFailsAnywhere internal/logserver.TestLogAnswerLost"},
 	{"disk full", "internal/logserver.TestDiskFull internal/logserver.TestDiskReallyFull"},
 	{"cut and truncated files", "internal/logserver.TestMapOnDiskUnusable registry/prefixmap.TestDamagedFile internal/evidence.TestEveryByteCounts internal/evidence.TestHostileFilesAreCheap registry.TestBucketOctetsRefused"},
 	{"a reader that is asked too much", "internal/logserver.TestBucketHTTP internal/logserver.TestReads"},
-	{"registry learns which key a wallet wants", "internal/logserver.TestBuckets"},
+	{"registry learns which key a wallet wants", "internal/logserver.TestBuckets wallet.TestSyncByBuckets"},
 }
 
 // Every test that is named plays in its folder.
@@ -77,6 +81,35 @@ func TestThreatsArePlayed(t *testing.T) {
 				t.Errorf("%s: there is no %s in %s", threat.attack, test, folder)
 			}
 		}
+	}
+}
+
+// Every test that docs/threat-model.md says plays an attack is in the folder that is named before it.
+func TestThreatModelNamesTests(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "threat-model.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var folder string
+	named := 0
+	for row := range strings.Lines(string(doc)) {
+		if !strings.HasPrefix(row, "|") {
+			continue
+		}
+		cells := strings.Split(row, "|")
+		for _, word := range strings.FieldsFunc(cells[len(cells)-2], func(r rune) bool { return strings.ContainsRune(" ,;()", r) }) {
+			switch {
+			case strings.HasPrefix(word, "`"):
+				folder = strings.Trim(word, "`")
+			case strings.HasPrefix(word, "Test"):
+				if named++; !testsIn(t, filepath.Join("..", "..", filepath.FromSlash(folder)))[word] {
+					t.Errorf("there is no %s in %s", word, folder)
+				}
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("only %d tests were looked for", named)
 	}
 }
 
