@@ -34,6 +34,7 @@ type walletFile struct {
 
 const (
 	walletFileName = "wallet.json"
+	walletStore    = "store"
 	scryptLogN     = 16 // about 0.1 s and 64 MiB
 	envPassphrase  = "AKASHI_PASSPHRASE"
 )
@@ -87,8 +88,14 @@ func (f *walletFlags) file() (*walletFile, error) {
 		return nil, &exitError{exitUsage, errors.New("--wallet DIR is needed")}
 	}
 	data, err := os.ReadFile(filepath.Join(f.dir, walletFileName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", f.dir, wallet.ErrNoWallet)
+	}
 	if err != nil {
-		return nil, errors.Join(wallet.ErrNoWallet, err)
+		return nil, fmt.Errorf("opening the wallet: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(f.dir, walletStore)); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s: the wallet's documents are gone; do not make a new wallet, its keys would be others: bring them back with `akashi wallet restore` from the backup file", f.dir)
 	}
 	file := new(walletFile)
 	if err := json.Unmarshal(data, file); err != nil {
@@ -113,7 +120,7 @@ func (f *walletFlags) openStore(file walletFile, pass []byte) (store.Store, *wal
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err := store.OpenBadger(filepath.Join(f.dir, "store"), key, nil)
+	st, err := store.OpenBadger(filepath.Join(f.dir, walletStore), key, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the wallet, is the passphrase right? %w", err)
 	}
@@ -344,7 +351,11 @@ func (f *walletFlags) newShow(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return f.printItem(s, it)
+			if err := f.printItem(s, it); err != nil || f.json {
+				return err
+			}
+			fmt.Fprintf(s.out, "%s\n", it.Claims)
+			return nil
 		}),
 	}
 }
@@ -367,6 +378,7 @@ func (f *walletFlags) showCredential(ctx context.Context, s streams, w *wallet.W
 	return wallet.ErrUnknownID
 }
 
+// printItem says what a document is, and not what it says: that is for `akashi wallet show`, since others may look at the screen.
 func (f *walletFlags) printItem(s streams, it *wallet.Item) error {
 	if f.json {
 		return s.json(it)
@@ -375,7 +387,11 @@ func (f *walletFlags) printItem(s streams, it *wallet.Item) error {
 	if it.Index != nil {
 		recorded = fmt.Sprintf("recorded at log position %d", *it.Index)
 	}
-	fmt.Fprintf(s.out, "%s\n%s from %s, %s\n%s\n", it.ID, it.Type, it.Issuer, recorded, it.Claims)
+	from := it.Issuer
+	if from == "" {
+		from = "yourself"
+	}
+	fmt.Fprintf(s.out, "%s\n%s from %s, %s\n", it.ID, it.Type, from, recorded)
 	return nil
 }
 
