@@ -161,9 +161,9 @@ func (j *judge) verifyRecord(r *rung) *verifiedRecord {
 	}
 	v := new(verifiedRecord)
 	r.cached = v
-	compact, kb := r.jwt+"~", (*sdjwt.ExpectKeyBinding)(nil)
-	if r.presented != "" {
-		compact, kb = r.presented, j.keyBinding()
+	compact, kb := r.presented, j.keyBinding()
+	if compact == "" {
+		compact, kb = r.jwt+"~", nil
 	}
 	if v.Verified, v.entity, v.key, v.err = j.verifyJWT(r, compact, kb); v.err != nil {
 		return v

@@ -79,12 +79,18 @@ func parse(data []byte, maxBytes int) (tree any, texts []json.RawMessage, err er
 	if err := CheckSize(data, maxBytes); err != nil {
 		return nil, nil, err
 	}
-	if !json.Valid(data) || !utf8.Valid(data) {
-		return nil, nil, fmt.Errorf("%w: not well formed", ErrJSON)
+	if !utf8.Valid(data) {
+		return nil, nil, errNotWellFormed
 	}
 	p := parser{data: data, text: string(data)}
 	tree, err = p.value(0)
-	return tree, p.top, err
+	if p.space(); err == nil && p.pos < len(data) {
+		err = errNotWellFormed
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return tree, p.top, nil
 }
 
 // assign puts the tree into v. The targets of the verification path need no second pass over the text.
@@ -124,8 +130,9 @@ func decodeTyped(data []byte, tree, v any, known bool) error {
 	return nil
 }
 
-// parser walks text that json.Valid accepted, so it looks for nothing that the grammar excludes. The strings that it returns are parts of
-// the text.
+var errNotWellFormed = fmt.Errorf("%w: not well formed", ErrJSON)
+
+// parser reads text by the grammar of RFC 8259. The strings that it returns are parts of the text.
 type parser struct {
 	data []byte
 	text string // data
@@ -138,7 +145,7 @@ func (p *parser) value(depth int) (any, error) {
 		return nil, fmt.Errorf("%w: more than %d levels", ErrJSON, maxDepth)
 	}
 	p.space()
-	switch p.text[p.pos] {
+	switch p.peek() {
 	case '{':
 		return p.object(depth)
 	case '[':
@@ -146,21 +153,22 @@ func (p *parser) value(depth int) (any, error) {
 	case '"':
 		return p.string()
 	case 't':
-		p.pos += len("true")
-		return true, nil
+		return true, p.literal("true")
 	case 'f':
-		p.pos += len("false")
-		return false, nil
+		return false, p.literal("false")
 	case 'n':
-		p.pos += len("null")
-		return nil, nil
+		return nil, p.literal("null")
 	}
-	return p.number(), nil
+	return p.number()
 }
 
 func (p *parser) object(depth int) (any, error) {
 	object := make(map[string]any)
-	for p.next('}') {
+	for first := true; ; first = false {
+		more, err := p.next('}', first)
+		if err != nil || !more {
+			return object, err
+		}
 		name, err := p.string()
 		if err != nil {
 			return nil, err
@@ -168,19 +176,25 @@ func (p *parser) object(depth int) (any, error) {
 		if _, ok := object[name]; ok {
 			return nil, fmt.Errorf("%w: a member name occurs twice in one object", ErrJSON)
 		}
-		p.space()
-		p.pos++ // the colon
+		if p.space(); !p.take(':') {
+			return nil, errNotWellFormed
+		}
 		if object[name], err = p.value(depth + 1); err != nil {
 			return nil, err
 		}
 	}
-	return object, nil
 }
 
 func (p *parser) array(depth int) (any, error) {
 	array := make([]any, 0, 4)
-	for p.next(']') {
-		p.space()
+	if depth == 0 {
+		p.top = make([]json.RawMessage, 0, 4)
+	}
+	for first := true; ; first = false {
+		more, err := p.next(']', first)
+		if err != nil || !more {
+			return array, err
+		}
 		start := p.pos
 		v, err := p.value(depth + 1)
 		if err != nil {
@@ -191,53 +205,96 @@ func (p *parser) array(depth int) (any, error) {
 		}
 		array = append(array, v)
 	}
-	return array, nil
 }
 
-// next steps over the opening bracket or the comma to the next member, or over the closing bracket.
-func (p *parser) next(closing byte) bool {
-	p.space()
-	if p.text[p.pos] != closing {
+// next steps over the opening bracket, which is first, or over the comma to the next member, or over the closing bracket, after which
+// there are no more.
+func (p *parser) next(closing byte, first bool) (more bool, err error) {
+	if first {
 		p.pos++
-		p.space()
 	}
-	if p.text[p.pos] == closing {
-		p.pos++
+	p.space()
+	switch {
+	case p.take(closing):
+		return false, nil
+	case !first && !p.take(','):
+		return false, errNotWellFormed
+	}
+	p.space()
+	return true, nil
+}
+
+// peek returns the next octet; at the end one that the grammar has nowhere.
+func (p *parser) peek() byte {
+	if p.pos < len(p.text) {
+		return p.text[p.pos]
+	}
+	return 0
+}
+
+func (p *parser) take(c byte) bool {
+	if p.peek() != c {
 		return false
 	}
+	p.pos++
 	return true
 }
 
+func (p *parser) literal(name string) error {
+	if !strings.HasPrefix(p.text[p.pos:], name) {
+		return errNotWellFormed
+	}
+	p.pos += len(name)
+	return nil
+}
+
 func (p *parser) space() {
-	for p.pos < len(p.text) && strings.IndexByte(" \t\r\n", p.text[p.pos]) >= 0 {
-		p.pos++
+	for p.pos < len(p.text) {
+		switch p.text[p.pos] {
+		case ' ', '\t', '\r', '\n':
+			p.pos++
+		default:
+			return
+		}
 	}
 }
 
-func (p *parser) number() json.Number {
+// number reads a number: what its octets could be part of, if encoding/json finds it to be one.
+func (p *parser) number() (any, error) {
 	start := p.pos
 	for p.pos < len(p.text) && strings.IndexByte("+-.eE0123456789", p.text[p.pos]) >= 0 {
 		p.pos++
 	}
-	return json.Number(p.text[start:p.pos])
+	if start == p.pos || !json.Valid(p.data[start:p.pos]) {
+		return nil, errNotWellFormed
+	}
+	return json.Number(p.text[start:p.pos]), nil
 }
 
+// string reads a string. One with escapes is left to encoding/json.
 func (p *parser) string() (string, error) {
-	start, escaped := p.pos, false
-	for p.pos++; p.text[p.pos] != '"'; p.pos++ {
-		if p.text[p.pos] == '\\' {
-			escaped = true
+	start := p.pos
+	if !p.take('"') {
+		return "", errNotWellFormed
+	}
+	plain := true
+	for ; p.peek() != '"'; p.pos++ {
+		switch c := p.peek(); {
+		case c == '\\':
+			plain = false
 			p.pos++
+		case c < ' ': // also at the end
+			return "", errNotWellFormed
 		}
 	}
 	p.pos++
 	raw := p.text[start:p.pos]
-	if !escaped {
+	if plain {
 		return raw[1 : len(raw)-1], nil
 	}
 	var s string
 	if err := json.Unmarshal([]byte(raw), &s); err != nil {
-		return "", fmt.Errorf("%w: not well formed", ErrJSON)
+		return "", errNotWellFormed
 	}
 	// encoding/json turns an unpaired surrogate into U+FFFD, so two different texts would become one.
 	if strings.ContainsRune(s, utf8.RuneError) && !strings.ContainsRune(raw, utf8.RuneError) && !strings.Contains(strings.ToLower(raw), `\ufffd`) {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	josejson "github.com/go-jose/go-jose/v4/json"
 )
@@ -36,6 +37,9 @@ func TestDecodeJSON(t *testing.T) {
 func TestDecodeJSONRefuses(t *testing.T) {
 	rows := []struct{ name, text string }{
 		{"empty", ""}, {"space", " "}, {"trailing value", "{} {}"}, {"trailing brace", "{}}"}, {"comma", "[1,]"}, {"leading zero", "[01]"}, {"NaN", "[NaN]"},
+		{"no number", "-"}, {"open object", `{"a":1`}, {"open array", "[1"}, {"open string", `"a`}, {"open escape", `"a\`}, {"no colon", `{"a" 1}`}, {"no name", "{1:2}"},
+		{"no comma", "[1 2]"}, {"comma first", "[,1]"}, {"comma last", `{"a":1,}`}, {"wrong bracket", "[1}"}, {"literal cut", "tru"}, {"literal wrong", "[nul1]"},
+		{"control character", "\"a\nb\""}, {"zero octet", "\"\x00\""}, {"other escape", `"\x"`}, {"other space", "\f1"}, {"number and name", "[1a]"},
 		{"name twice", `{"a":1,"a":1}`}, {"name twice, escaped", `{"a":1,"\u0061":1}`}, {"name twice, deep", `[{"x":{"a":1,"b":2,"a":3}}]`},
 		{"not UTF-8", "[\"\xff\"]"}, {"lone high surrogate", `["\ud800"]`}, {"lone low surrogate", `["\udc00x"]`}, {"byte order mark", "\ufeff{}"},
 		{"too deep", strings.Repeat("[", maxDepth+2) + strings.Repeat("]", maxDepth+2)}, {"far too deep", strings.Repeat("[", 500000)},
@@ -133,6 +137,9 @@ func FuzzDecodeJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var got any
 		if err := DecodeJSON(data, &got); err != nil {
+			if errors.Is(err, errNotWellFormed) && json.Valid(data) && utf8.Valid(data) {
+				t.Fatal("encoding/json takes what we call not well formed")
+			}
 			return
 		}
 		var want any
