@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,12 +84,7 @@ func serve(ctx context.Context, s streams, cfg *Config, opt instanceOptions) (er
 		if err := in.serveSocket(socketName, adminHandler(in.admin())); err != nil {
 			return err
 		}
-		stopped := make(chan struct{})
-		defer func() { <-stopped }()
-		go func() {
-			defer close(stopped)
-			in.flush(ctx)
-		}()
+		defer in.flushing(ctx)()
 	}
 	in.sayWhere(s)
 	select {
@@ -102,6 +98,17 @@ func serve(ctx context.Context, s streams, cfg *Config, opt instanceOptions) (er
 
 func (in *instance) admin() *localAdmin {
 	return &localAdmin{cfg: in.cfg, issuer: in.issuer, registry: in.registry, now: in.opt.now}
+}
+
+// flushing sends records in the background. stop ends that and waits for it: a server that fails ends no context but this.
+func (in *instance) flushing(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() { in.flush(ctx) })
+	return func() {
+		cancel()
+		done.Wait()
+	}
 }
 
 // flush sends records without a receipt now and then, until the context ends.
