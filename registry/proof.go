@@ -3,7 +3,6 @@ package registry
 import (
 	"crypto/sha256"
 	"errors"
-	"fmt"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -75,12 +74,13 @@ func (r RecordRef) leaf() []byte {
 //	MTH(records), leaf hash = H(0x00 || H(K || V)), node = H(0x01 || left || right), no records = H()
 func RecordsRoot(refs []RecordRef) Hash { return treeRoot(leafHashes(refs)) }
 
-// RecordsPath returns the inclusion proof, leaf to root, of the record at position.
-func RecordsPath(refs []RecordRef, position int) ([]Hash, error) {
-	if position < 0 || position >= len(refs) {
-		return nil, fmt.Errorf("%w: record %d of %d", ErrTreeSize, position, len(refs))
+// RecordsPaths returns the inclusion proof, leaf to root, of every record, hashing each node once.
+func RecordsPaths(refs []RecordRef) [][]Hash {
+	paths := make([][]Hash, len(refs))
+	if len(refs) > 0 {
+		treePaths(leafHashes(refs), paths)
 	}
-	return treePath(leafHashes(refs), position), nil
+	return paths
 }
 
 // VerifyRecordsPath checks that ref is the record at position among count in the submission with that root.
@@ -110,15 +110,21 @@ func treeRoot(leaves []Hash) Hash {
 	return Hash(tlog.NodeHash(tlog.Hash(treeRoot(leaves[:k])), tlog.Hash(treeRoot(leaves[k:]))))
 }
 
-func treePath(leaves []Hash, m int) []Hash {
+// treePaths returns the root over leaves and appends to each path what leads there (RFC 9162, Section 2.1.3.1).
+func treePaths(leaves []Hash, paths [][]Hash) Hash {
 	if len(leaves) == 1 {
-		return nil
+		return leaves[0]
 	}
-	if k := splitAt(len(leaves)); m < k {
-		return append(treePath(leaves[:k], m), treeRoot(leaves[k:]))
-	} else {
-		return append(treePath(leaves[k:], m-k), treeRoot(leaves[:k]))
+	k := splitAt(len(leaves))
+	left, right := treePaths(leaves[:k], paths[:k]), treePaths(leaves[k:], paths[k:])
+	for i := range paths {
+		sibling := right
+		if i >= k {
+			sibling = left
+		}
+		paths[i] = append(paths[i], sibling)
 	}
+	return Hash(tlog.NodeHash(tlog.Hash(left), tlog.Hash(right)))
 }
 
 // splitAt returns the largest power of two below n, for n > 1.

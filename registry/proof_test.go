@@ -143,13 +143,28 @@ func TestConsistency(t *testing.T) {
 	}
 }
 
-func TestRecordsPathRefused(t *testing.T) {
+func TestRecordsPaths(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 3, 5, 8, 13, 64, 100} {
+		refs := make([]RecordRef, n)
+		for i := range refs {
+			refs[i] = RecordRef{Key{byte(i)}, Value{byte(n)}}
+		}
+		root, paths := RecordsRoot(refs), RecordsPaths(refs)
+		if len(paths) != n {
+			t.Fatalf("%d paths for %d records", len(paths), n)
+		}
+		for i, path := range paths {
+			if err := VerifyRecordsPath(refs[i], i, n, path, root); err != nil {
+				t.Errorf("record %d of %d: %v", i, n, err)
+			}
+		}
+	}
+}
+
+func TestVerifyRecordsPath(t *testing.T) {
 	refs := []RecordRef{{Key{1}, Value{1}}, {Key{2}, Value{2}}, {Key{3}, Value{3}}}
 	root := RecordsRoot(refs)
-	path, err := RecordsPath(refs, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := RecordsPaths(refs)[1]
 	for _, c := range []struct {
 		name            string
 		ref             RecordRef
@@ -166,11 +181,6 @@ func TestRecordsPathRefused(t *testing.T) {
 	} {
 		if err := VerifyRecordsPath(c.ref, c.position, c.count, path, root); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
-		}
-	}
-	for _, position := range []int{-1, 3} {
-		if _, err := RecordsPath(refs, position); !errors.Is(err, ErrTreeSize) {
-			t.Errorf("path of record %d of 3: %v, want ErrTreeSize", position, err)
 		}
 	}
 }

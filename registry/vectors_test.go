@@ -401,10 +401,10 @@ func TestRecordVectors(t *testing.T) {
 		if got := RecordsRoot(refs); got != set.Root {
 			t.Errorf("%d records: root %v, want %v", set.Count, got, set.Root)
 		}
+		paths := RecordsPaths(refs)
 		for _, p := range set.Paths {
-			got, err := RecordsPath(refs, p.Position)
-			if err != nil || !slices.Equal(got, p.Path) {
-				t.Errorf("path of %d in %d: %v, %v", p.Position, set.Count, got, err)
+			if got := paths[p.Position]; !slices.Equal(got, p.Path) {
+				t.Errorf("path of %d in %d: %v", p.Position, set.Count, got)
 			}
 			if err := VerifyRecordsPath(refs[p.Position], p.Position, set.Count, p.Path, set.Root); err != nil {
 				t.Errorf("%d in %d: %v", p.Position, set.Count, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -86,7 +85,7 @@ func (s *Server) checkSubmission(req *registry.SubmitRequest, list *trustlist.Li
 		}
 	}
 	id := registry.HashOf([]byte(req.Submission))
-	paths := recordsPaths(sub.Refs)
+	paths := registry.RecordsPaths(sub.Refs)
 	j := &job{
 		refs: sub.Refs, jwt: req.Submission, listN: list.N,
 		pass: &pass{
@@ -205,33 +204,4 @@ func (s *Server) checkWorker(presentation string, list *trustlist.List, nonce st
 		return nil, fmt.Errorf("%w: the engagement's iss is not that of the entity whose key signed it", ErrNotAdmitted)
 	}
 	return v, nil
-}
-
-// recordsPaths returns what registry.RecordsPath gives for every position, hashing each node once.
-func recordsPaths(refs []registry.RecordRef) [][]registry.Hash {
-	nodes := make([][]byte, len(refs))
-	for i := range refs {
-		leaf := registry.RecordsRoot(refs[i : i+1]) // of one record: its leaf hash
-		nodes[i] = leaf[:]
-	}
-	paths := make([][]registry.Hash, len(refs))
-	subtree(nodes, paths)
-	return paths
-}
-
-// subtree returns the root over leaves and appends to each path what leads there (RFC 9162, Section 2.1.1).
-func subtree(leaves [][]byte, paths [][]registry.Hash) []byte {
-	if len(leaves) == 1 {
-		return leaves[0]
-	}
-	k := 1 << (bits.Len(uint(len(leaves)-1)) - 1) // the largest power of two below
-	left, right := subtree(leaves[:k], paths[:k]), subtree(leaves[k:], paths[k:])
-	for i := range paths {
-		sibling := right
-		if i >= k {
-			sibling = left
-		}
-		paths[i] = append(paths[i], registry.Hash(sibling))
-	}
-	return hasher.HashChildren(left, right)
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,21 +54,6 @@ func TestFrontiers(t *testing.T) {
 			last, ok := a.lastBefore(i)
 			if ok != (wantLast != 0) || ok && (last > i || all[last][1] != wantLast) {
 				t.Fatalf("lastBefore(%d) of %v: got %d, %t, want one with time %d", i, all, last, ok, wantLast)
-			}
-		}
-	}
-}
-
-func TestRecordsPaths(t *testing.T) {
-	for _, n := range []int{1, 2, 3, 5, 8, 13, 64, 100} {
-		refs := make([]registry.RecordRef, n)
-		for i := range refs {
-			refs[i] = registry.RecordRef{K: registry.Key{byte(i)}, V: registry.Value{byte(n)}}
-		}
-		for i, got := range recordsPaths(refs) {
-			want := must(registry.RecordsPath(refs, i))
-			if !slices.Equal(got, want) {
-				t.Errorf("path %d of %d: got %v, want %v", i, n, got, want)
 			}
 		}
 	}
