@@ -11,7 +11,6 @@ import (
 	"akashi/attestation"
 	"akashi/internal/keys"
 	"akashi/internal/web"
-	"akashi/registry"
 	"akashi/schemas"
 )
 
@@ -31,8 +30,8 @@ func (i *Issuer) Handler() http.Handler {
 	get("/types/{type}", serveTypeMetadata)
 	get("/healthz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, []byte(`{"status":"ok"}`)) })
 	i.routeVCI(r)
-	r.NotFoundHandler = problemHandler(http.StatusNotFound, "no such resource")
-	r.MethodNotAllowedHandler = problemHandler(http.StatusMethodNotAllowed, "this resource is read with GET")
+	r.NotFoundHandler = web.ProblemHandler(http.StatusNotFound, "no such resource")
+	r.MethodNotAllowedHandler = web.ProblemHandler(http.StatusMethodNotAllowed, "this resource is read with GET")
 	limited := i.vci.limiter.Limit(web.LimitBody(maxRequest, r), func(r *http.Request) string { return web.ClientAddress(r, i.vci.cfg.TrustedProxies) })
 	return web.SecureHeaders(web.CORS(limited))
 }
@@ -98,14 +97,6 @@ func writeJSON(w http.ResponseWriter, body []byte) {
 	_, _ = w.Write(body) // a reader that went away needs no answer
 }
 
-func problemHandler(status int, title string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { writeProblem(w, status, title) }
-}
-
-// writeProblem answers with an RFC 9457 problem.
 func writeProblem(w http.ResponseWriter, status int, title string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(registry.Problem{Status: status, Title: title})
+	web.WriteProblem(w, web.Problem{Title: title, Status: status})
 }
