@@ -202,6 +202,10 @@ func (s *SupportSession) check() error {
 
 var clockTime = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 
+func (c *checks) maybeClockTime(name string, v *string) {
+	c.that(v == nil || clockTime.MatchString(*v), "%s is not a time such as 09:30", name)
+}
+
 func (s *SupportInterview) check() error {
 	var c checks
 	c.links(s.Engagement, s.Supersedes, s.Withdraws)
@@ -209,9 +213,8 @@ func (s *SupportInterview) check() error {
 	c.oneOf("mode", s.Mode, ModeInPerson, ModeOnline)
 	c.maybeOneOf("interpreter", s.Interpreter, "own", "external", "none")
 	c.maybeOneOf("interviewer_role", s.InterviewerRole, "responsible", "charge")
-	for name, v := range map[string]*string{"start": s.Start, "end": s.End} {
-		c.that(v == nil || clockTime.MatchString(*v), "%s is not a time such as 09:30", name)
-	}
+	c.maybeClockTime("start", s.Start)
+	c.maybeClockTime("end", s.End)
 	c.maybeDigest("recording_hash", s.RecordingHash)
 	return c.err
 }
