@@ -68,7 +68,7 @@ func answerable(err error) error {
 	if err == nil || errors.As(err, &known) || reason == reasonInternal || strings.HasPrefix(reason, "response.") {
 		return err // those of reading the form are known to package web
 	}
-	return refuseResponse(reason, "the presentation does not verify: "+reason, err)
+	return refuseResponse(reason, "the presentation does not verify", err)
 }
 
 // take verifies the response to a claimed session, and leaves in the session how it goes on.
@@ -391,12 +391,13 @@ var reasons = []struct {
 	{sdjwt.ErrClaim, "credential.claims"}, {sdjwt.ErrConfirmationKey, "credential.cnf"}, {sdjwt.ErrExpired, "credential.expired"}, {sdjwt.ErrNotYetValid, "credential.not_yet_valid"},
 	{trustlist.ErrUnknownKey, "issuer.listed"}, {trustlist.ErrNotAccredited, "issuer.accredited"},
 	{dcql.ErrFormat, "query.format"}, {dcql.ErrHolderBinding, "query.holder_binding"}, {dcql.ErrAuthority, "query.authority"}, {dcql.ErrClaims, "query.claims"},
-	{dcql.ErrUnknownID, "query.unknown_id"}, {dcql.ErrCount, "query.count"}, {dcql.ErrUnsatisfied, "query.unsatisfied"},
+	{dcql.ErrUnknownID, "query.unknown_id"}, {dcql.ErrCount, "query.count"},
 	{oid4vc.ErrVPResponseState, "response.state"}, {oid4vc.ErrVPResponsePlain, "response.not_encrypted"}, {oid4vc.ErrVPResponseEncrypted, "response.encrypted"},
 	{oid4vc.ErrVPResponseDecrypt, "response.decrypt"}, {oid4vc.ErrVPToken, "response.vp_token"}, {oid4vc.ErrVPResponse, "response.form"},
 	{oid4vc.ErrVPTransactionHashes, "kb.transaction_data"}, {oid4vc.ErrVPTransactionData, "transaction_data"},
 	{web.ErrTooLarge, "response.too_large"}, {web.ErrMediaType, "response.form"}, {web.ErrBody, "response.form"}, {web.ErrTwice, "response.form"},
 	{evidence.ErrNotLogged, "engagement.not_logged"},
+	{dcql.ErrUnsatisfied, "query.unsatisfied"}, // last: it comes with the reason for which a presentation was left out
 }
 
 // reasonInternal is the reason where nobody but this service is at fault.

@@ -125,7 +125,7 @@ func (r *refusal) Unwrap() error { return r.because }
 
 // OAuthError returns what to answer.
 func (r *refusal) OAuthError() (status int, code, description string) {
-	return r.status, r.code, r.text
+	return r.status, r.code, r.text + " (" + r.reason + ")"
 }
 
 func refuseResponse(reason, text string, because error) *refusal {
