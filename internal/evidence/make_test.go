@@ -517,11 +517,7 @@ func TestCompletePosition(t *testing.T) {
 		for i := range refs {
 			refs[i].K[0] = byte(i)
 		}
-		for i := range refs {
-			path, err := registry.RecordsPath(refs, i)
-			if err != nil {
-				t.Fatal(err)
-			}
+		for i, path := range registry.RecordsPaths(refs) {
 			p := evidence.CompletePosition(i, count)
 			if err := registry.VerifyRecordsPath(refs[i], p, 1<<len(path), path, registry.RecordsRoot(refs)); err != nil {
 				t.Errorf("record %d of %d at position %d: %v", i, count, p, err)

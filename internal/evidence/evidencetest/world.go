@@ -257,10 +257,9 @@ func (w *World) Submit(p *Party, records ...registry.Record) {
 	refs := registry.Refs(records, writer)
 	submission, err := registry.MakeSubmission(p.Submission, p.ID, Origin, records, writer, w.Now)
 	check(w.TB, err)
+	paths := registry.RecordsPaths(refs)
 	for i, r := range records {
-		path, err := registry.RecordsPath(refs, i)
-		check(w.TB, err)
-		w.insert(&storedRecord{ref: refs[i], a: r.A, b: r.B, submission: submission, path: path, position: i, count: len(records)})
+		w.insert(&storedRecord{ref: refs[i], a: r.A, b: r.B, submission: submission, path: paths[i], position: i, count: len(records)})
 	}
 	w.CloseEpoch()
 }
