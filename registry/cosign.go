@@ -100,7 +100,9 @@ func cosignedMessage(t uint64, text []byte) ([]byte, error) {
 	if _, err := parseCheckpointText(string(text)); err != nil {
 		return nil, err
 	}
-	return fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", t, text), nil
+	msg := append(make([]byte, 0, 64+len(text)), "cosignature/v1\ntime "...)
+	msg = append(strconv.AppendUint(msg, t, 10), '\n')
+	return append(msg, text...), nil
 }
 
 // vkey is a parsed verifier key.
