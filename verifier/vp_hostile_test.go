@@ -288,8 +288,14 @@ func TestResponseIsTakenOnce(t *testing.T) {
 			t.Errorf("again to %s: got %d, want %d", target, status, want)
 		}
 	}
-	if status, _ := w.get(r.ResponseURI, ""); status != http.StatusMethodNotAllowed {
-		t.Errorf("GET: %d", status)
+	for _, method := range []string{http.MethodGet, http.MethodOptions, http.MethodPut} {
+		req, err := http.NewRequest(method, r.ResponseURI, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, _ := w.do(req); status != http.StatusMethodNotAllowed {
+			t.Errorf("%s: %d", method, status)
+		}
 	}
 	if w.session(s.ID).Status != verifier.Answered {
 		t.Error("a replay changed the session")

@@ -94,15 +94,19 @@ const (
 // Handler serves the endpoints for wallets (request object and response) and for whoever asked (session, events, return).
 func (v *VP) Handler() http.Handler {
 	r := mux.NewRouter()
-	r.HandleFunc(pathRequest+"{id}", v.serveRequest).Methods(http.MethodGet, http.MethodPost)
-	r.HandleFunc(pathResponse+"{id}", v.serveResponse).Methods(http.MethodPost)
+	wrongMethod := web.ProblemHandler(http.StatusMethodNotAllowed, "this address does not take that method")
+	r.Handle(pathRequest+"{id}", web.CORS(http.HandlerFunc(v.serveRequest))).Methods(http.MethodGet, http.MethodPost)
+	r.Handle(pathResponse+"{id}", web.CORS(http.HandlerFunc(v.serveResponse))).Methods(http.MethodPost)
+	for _, path := range []string{pathRequest, pathResponse} { // wallets run in browsers
+		r.Handle(path+"{id}", web.CORS(wrongMethod)).Methods(http.MethodOptions)
+	}
 	r.HandleFunc(pathReturn, v.serveReturn).Methods(http.MethodGet)
 	r.HandleFunc(pathSessions, v.serveCreate).Methods(http.MethodPost)
 	r.HandleFunc(pathSessions+"/{id}", v.serveSession).Methods(http.MethodGet)
 	r.HandleFunc(pathSessions+"/{id}/events", v.serveEvents).Methods(http.MethodGet)
 	r.HandleFunc(pathSessions+"/{id}/evidence", v.serveEvidence).Methods(http.MethodGet)
 	r.NotFoundHandler = web.ProblemHandler(http.StatusNotFound, "no such page")
-	r.MethodNotAllowedHandler = web.ProblemHandler(http.StatusMethodNotAllowed, "this address does not take that method")
+	r.MethodNotAllowedHandler = wrongMethod
 	return web.LimitBody(web.MaxBody, web.SecureHeaders(r))
 }
 
