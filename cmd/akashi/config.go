@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -24,8 +25,9 @@ type Config struct {
 	Host     string         `yaml:"host"`     // name in URLs and certificates
 	Registry RegistryConfig `yaml:"registry"` // log, map, sealed records, trust list
 	Issuer   ServiceConfig  `yaml:"issuer"`
-	VCI      VCIConfig      `yaml:"vci,omitempty"` // how wallets collect credentials from the issuer
-	Members  []MemberConfig `yaml:"members"`       // witnesses and auditors that this instance runs
+	Verifier ServiceConfig  `yaml:"verifier,omitempty"` // asks wallets for presentations; empty = none
+	VCI      VCIConfig      `yaml:"vci,omitempty"`      // how wallets collect credentials from the issuer
+	Members  []MemberConfig `yaml:"members"`            // witnesses and auditors that this instance runs
 	Stores   StoreConfig    `yaml:"stores"`
 
 	dir string // folder of the file
@@ -35,7 +37,7 @@ type Config struct {
 type RegistryConfig struct {
 	ServiceConfig `yaml:",inline"`
 	Origin        string        `yaml:"origin"`         // name of the log, first line of every checkpoint
-	Epoch         time.Duration `yaml:"epoch"`          // how long a batch is collected; 200ms to 60s
+	Epoch         time.Duration `yaml:"epoch"`          // how long a batch is collected; 1ms to 60s
 	Idle          time.Duration `yaml:"idle"`           // an idle registry closes an epoch this often; 0 = never
 	Map           string        `yaml:"map,omitempty"`  // memory (default) or buckets: where the map is kept; may be changed at any start
 	MetricsListen string        `yaml:"metrics_listen"` // host:port for GET /metrics, plain http for the operator alone; empty = none
@@ -127,6 +129,12 @@ func override(v reflect.Value, prefix string, lookup func(string) (string, bool)
 				return fmt.Errorf("%s: %q is neither true nor false", path, value)
 			}
 			*p = b
+		case *int:
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				return fmt.Errorf("%s: %q is no whole number", path, value)
+			}
+			*p = n
 		case *float64:
 			f, err := strconv.ParseFloat(value, 64)
 			if err != nil {
@@ -139,6 +147,8 @@ func override(v reflect.Value, prefix string, lookup func(string) (string, bool)
 				return fmt.Errorf("%s: %q is no duration such as 2s", path, value)
 			}
 			*p = d
+		default:
+			return fmt.Errorf("%s: a list is set in %s only", path, configName)
 		}
 	}
 	return nil
@@ -163,6 +173,9 @@ func (c *Config) checkServices() error {
 	}
 	err := errors.Join(need("host", c.Host), need("registry.origin", c.Registry.Origin), need("registry.url", c.Registry.URL),
 		need("registry.listen", c.Registry.Listen), need("issuer.url", c.Issuer.URL), need("issuer.listen", c.Issuer.Listen))
+	if c.Verifier != (ServiceConfig{}) {
+		err = errors.Join(err, need("verifier.url", c.Verifier.URL), need("verifier.listen", c.Verifier.Listen))
+	}
 	if c.Registry.Epoch < time.Millisecond || c.Registry.Epoch > time.Minute {
 		err = errors.Join(err, fmt.Errorf("registry.epoch %s is outside 1ms to 60s", c.Registry.Epoch))
 	}
@@ -214,14 +227,14 @@ func readSeed(path string) (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(seed), nil
 }
 
-// readHexKey reads a file of n octets in hex. An empty path is no key.
+// readHexKey reads a file of n octets in hex.
 func readHexKey(path string, n int) ([]byte, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	var b []byte
-	if _, err := fmt.Sscanf(strings.TrimSpace(string(text)), "%x", &b); err != nil || len(b) != n {
+	b, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(b) != n {
 		return nil, fmt.Errorf("%s does not hold %d octets in hex", path, n)
 	}
 	return b, nil

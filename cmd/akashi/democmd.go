@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -122,21 +121,6 @@ func (p *player) sayNext(s streams, out string, exit bool) {
 	}
 	s.say("  akashi verify %s/B.evidence.json --policy %s --trust-anchor %s/%s", out, out, out, fileAnchor)
 	s.say("  change any byte of the file and verify it again")
-}
-
-// player drives the story: it sets the clock and lets each party do what the timeline says.
-type player struct {
-	in      *instance
-	clock   *storyClock
-	parties map[string]story.Party
-	workers map[string]*storyWorker // by engagement
-	stops   int
-}
-
-// decodeTerms is used where the story needs an engagement's own claims.
-func decodeClaims[T any](data []byte) (*T, error) {
-	v := new(T)
-	return v, json.Unmarshal(data, v)
 }
 
 var errStory = errors.New("the story cannot go on")

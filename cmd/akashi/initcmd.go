@@ -32,7 +32,6 @@ const (
 	witnessQuorum = 3
 	auditorCount  = 3
 	auditorQuorum = 2
-	auditorSuffix = "/akashi-map"
 	filePolicy    = "policy"
 	fileAuditors  = "policy-auditors"
 	fileAnchor    = "trust-anchor.jwk"
@@ -114,7 +113,7 @@ func initInstance(o initOptions) (*Config, error) {
 	if err := os.MkdirAll(filepath.Join(o.dir, dirTrustLists), 0o700); err != nil {
 		return nil, err
 	}
-	ports, err := choosePorts(o.port, 3+witnessCount+auditorCount)
+	ports, err := choosePorts(o.port, 4+witnessCount+auditorCount)
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +123,7 @@ func initInstance(o initOptions) (*Config, error) {
 	}
 	c := &Config{Host: o.host, dir: o.dir}
 	c.Registry.ServiceConfig, c.Issuer = service(0), service(1)
+	c.Verifier = service(3 + witnessCount + auditorCount)
 	c.Registry.Origin = net.JoinHostPort(o.host, strconv.Itoa(ports[0]))
 	c.Registry.Epoch, c.Registry.Idle = time.Second, time.Minute
 	c.Registry.MetricsListen = net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[2+witnessCount+auditorCount]))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -285,11 +284,8 @@ func readJSONFile[T any](path string) (*T, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := keys.DecodeJSON(data, new(any)); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
 	v := new(T)
-	if err := json.Unmarshal(data, v); err != nil {
+	if err := keys.DecodeJSON(data, v); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return v, nil

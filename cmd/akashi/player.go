@@ -42,6 +42,15 @@ type storyWorker struct {
 	engagement string // ID
 }
 
+// player drives the story: it sets the clock and lets each party do what the timeline says.
+type player struct {
+	in      *instance
+	clock   *storyClock
+	parties map[string]story.Party
+	workers map[string]*storyWorker // by engagement
+	stops   int
+}
+
 // storyEpoch is how long an epoch of the story waits for company. The story's clock stands still meanwhile.
 const storyEpoch = 2 * time.Millisecond
 
@@ -300,6 +309,12 @@ func (p *player) periodSecret(ctx context.Context, it story.Item) (s registry.Se
 		return s, fmt.Errorf("slot %s %s is not in the plan", it.Stream, it.Period)
 	}
 	return s, s.UnmarshalText([]byte(text))
+}
+
+// decodeClaims reads claims that came from our own wallet.
+func decodeClaims[T any](data []byte) (*T, error) {
+	v := new(T)
+	return v, json.Unmarshal(data, v)
 }
 
 // assessInto lets the worker present and the verifier judge, and keeps assessment and evidence file.
