@@ -65,6 +65,7 @@ type Auditor struct {
 	cfg     Config
 	signer  note.Signer
 	remote  *registry.Client
+	log     logReader
 	metrics *metrics
 
 	mu      sync.Mutex // held while a checkpoint is worked on; guards what follows
@@ -107,7 +108,10 @@ func New(ctx context.Context, cfg Config) (*Auditor, error) {
 		return nil, fmt.Errorf("auditor: the folder for %s: %w", FraudFile, err)
 	}
 	cfg.LogURL = strings.TrimSuffix(cfg.LogURL, "/")
-	a := &Auditor{cfg: cfg, remote: &registry.Client{BaseURL: cfg.LogURL, HTTP: cfg.HTTP, Origin: cfg.Log.Name()}, metrics: newMetrics(cfg.Name)}
+	a := &Auditor{
+		cfg: cfg, remote: &registry.Client{BaseURL: cfg.LogURL, HTTP: cfg.HTTP, Origin: cfg.Log.Name()}, log: logReader{cfg.LogURL, cfg.HTTP},
+		metrics: newMetrics(cfg.Name),
+	}
 	a.pending.clear()
 	var err error
 	if a.signer, err = registry.NewCosigner(cfg.Name+KeySuffix, cfg.Key, cfg.Now); err != nil {

@@ -172,8 +172,7 @@ func (w *spanWalk) start(ctx context.Context) (*compact.Range, error) {
 
 // read reads the entries, and makes sure that they lead from the one checkpoint to the others.
 func (w *spanWalk) read(ctx context.Context, tree *compact.Range) error {
-	a := &Auditor{cfg: Config{LogURL: w.LogURL, HTTP: w.HTTP}}
-	entries, err := a.entries(ctx, w.report.From, w.newest.cp.Size)
+	entries, err := logReader{w.LogURL, w.HTTP}.entries(ctx, w.report.From, w.newest.cp.Size)
 	if err != nil {
 		return err
 	}

@@ -134,7 +134,7 @@ const entriesPerRead = 1 << 14
 func (a *Auditor) readAgain(ctx context.Context, cp *registry.Checkpoint, fn func(index uint64, data, leaf []byte) error) error {
 	tree := factory.NewEmptyRange(0)
 	for from := uint64(0); from < cp.Size; {
-		entries, err := a.entries(ctx, from, min(cp.Size, from+entriesPerRead))
+		entries, err := a.log.entries(ctx, from, min(cp.Size, from+entriesPerRead))
 		if err != nil {
 			return err
 		}

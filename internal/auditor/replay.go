@@ -62,7 +62,7 @@ func (a *Auditor) replay(ctx context.Context, cp *registry.Checkpoint) error {
 func (a *Auditor) signedEntries(ctx context.Context, cp *registry.Checkpoint) ([][]byte, *compact.Range, error) {
 	var root registry.Hash
 	for range 2 {
-		entries, err := a.entries(ctx, a.state.size, cp.Size)
+		entries, err := a.log.entries(ctx, a.state.size, cp.Size)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -88,13 +88,19 @@ func (a *Auditor) signedEntries(ctx context.Context, cp *registry.Checkpoint) ([
 	}
 }
 
+// logReader reads the entries of a log by its tiles (C2SP tlog-tiles). Nothing that it returns is verified.
+type logReader struct {
+	url  string // without a slash at the end
+	http *http.Client
+}
+
 // entries reads the entries from index from up to size.
-func (a *Auditor) entries(ctx context.Context, from, size uint64) ([][]byte, error) {
+func (l logReader) entries(ctx context.Context, from, size uint64) ([][]byte, error) {
 	var out [][]byte
 	for from < size {
 		n := from / layout.EntryBundleWidth
 		end := min(size, (n+1)*layout.EntryBundleWidth)
-		bundle, err := a.bundle(ctx, n, layout.PartialTileSize(0, n, size))
+		bundle, err := l.bundle(ctx, n, layout.PartialTileSize(0, n, size))
 		if err != nil {
 			return nil, err
 		}
@@ -109,10 +115,10 @@ func (a *Auditor) entries(ctx context.Context, from, size uint64) ([][]byte, err
 }
 
 // bundle reads an entry bundle (C2SP tlog-tiles, "Entry bundles"). A partial one may have been removed when it became full.
-func (a *Auditor) bundle(ctx context.Context, n uint64, width uint8) ([][]byte, error) {
-	raw, err := a.fetch(ctx, layout.EntriesPath(n, width))
+func (l logReader) bundle(ctx context.Context, n uint64, width uint8) ([][]byte, error) {
+	raw, err := l.fetch(ctx, layout.EntriesPath(n, width))
 	if errors.Is(err, errNoFile) && width > 0 {
-		raw, err = a.fetch(ctx, layout.EntriesPath(n, 0))
+		raw, err = l.fetch(ctx, layout.EntriesPath(n, 0))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("entry bundle %d: %w: %w", n, errUnavailable, err)
@@ -129,12 +135,12 @@ var errNoFile = errors.New("no such file")
 // maxBundle bounds what is read: 256 entries with their lengths.
 const maxBundle = layout.EntryBundleWidth * (2 + 1<<16)
 
-func (a *Auditor) fetch(ctx context.Context, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.cfg.LogURL+"/"+path, nil)
+func (l logReader) fetch(ctx context.Context, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.url+"/"+path, nil)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := a.cfg.HTTP.Do(req)
+	resp, err := l.http.Do(req)
 	if err != nil {
 		return nil, err
 	}
