@@ -3,5 +3,5 @@
 // hands over, offline: an evidence file, a presentation, or a single SD-JWT.
 //
 // [VP] is the service that asks wallets, by OpenID4VP 1.0 with HAIP 1.0: requests, sessions, and the query of an assessment in two steps.
-// Left out of it: the Digital Credentials API, pages for people, and status lists of credentials that do not stand in the registry.
+// Left out of it: the Digital Credentials API, and pages for people.
 package verifier

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gorilla/mux"
 
@@ -19,7 +20,6 @@ import (
 	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
 	"akashi/internal/sdjwt"
-	"akashi/internal/statuslist"
 	"akashi/internal/store"
 	"akashi/internal/web"
 	"akashi/registry/trustlist"
@@ -215,7 +215,7 @@ func (v *VP) verifyToken(ctx context.Context, s *session, token oid4vc.VPToken) 
 	for i := range q.Credentials { // the engagement before the statements
 		c := &q.Credentials[i]
 		for _, compact := range token[c.ID] {
-			one, err := v.verifyOne(s, c, compact, verifiedSoFar{lists, out})
+			one, err := v.verifyOne(ctx, s, c, compact, verifiedSoFar{lists, out})
 			switch {
 			case err == nil:
 				out = append(out, *one)
@@ -256,7 +256,7 @@ func registryDown(err error) error {
 }
 
 // verifyOne verifies one presentation: by whom it is signed, that it is intact and made for this request by its holder, and that it is what was asked.
-func (v *VP) verifyOne(s *session, q *dcql.Credential, compact string, known verifiedSoFar) (*presentation, error) {
+func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, compact string, known verifiedSoFar) (*presentation, error) {
 	u, err := sdjwt.Parse(compact)
 	if err != nil {
 		return nil, err
@@ -288,7 +288,13 @@ func (v *VP) verifyOne(s *session, q *dcql.Credential, compact string, known ver
 			return nil, err
 		}
 	}
-	return &presentation{q, compact, verified, resultOf(verified, signer.id)}, nil
+	var status *compliance.Check
+	if s.Assessment == nil { // an assessment goes by the registry
+		if status, err = v.checkStatus(ctx, signer, verified, known.lists); err != nil {
+			return nil, err
+		}
+	}
+	return &presentation{q, compact, verified, resultOf(verified, signer.id, status)}, nil
 }
 
 // signer is who signed a credential.
@@ -313,24 +319,34 @@ func (v *VP) signerOf(s *session, q *dcql.Credential, u *sdjwt.Unverified, known
 		}
 		return signer{}, trustlist.ErrUnknownKey
 	}
-	err := error(trustlist.ErrUnknownKey)
-	if s.Assessment == nil && len(lists) > 1 {
-		lists = lists[:1]
+	if s.Assessment == nil {
+		return v.signerByHeader(header, at, lists)
 	}
-	if last, ok := trustlist.LastValid(header); ok && s.Assessment != nil && last.Before(at) {
+	if last, ok := trustlist.LastValid(header); ok && last.Before(at) {
 		at = last // the registry tells when it was signed
 	}
+	return signerOnLists(header, at, lists)
+}
+
+// signerByHeader finds a signer on the newest trust list or under an authority of the operator's.
+func (v *VP) signerByHeader(header keys.UnverifiedHeader, at time.Time, lists []*trustlist.List) (signer, error) {
+	found, err := signerOnLists(header, at, lists[:min(1, len(lists))])
+	if err != nil && len(header.X5C) > 0 && len(v.Roots) > 0 {
+		if key, _, chainErr := keys.VerifyChain(header.X5C, v.Roots, at); chainErr == nil {
+			return signer{key: key}, nil
+		}
+	}
+	return found, err
+}
+
+func signerOnLists(header keys.UnverifiedHeader, at time.Time, lists []*trustlist.List) (signer, error) {
+	err := error(trustlist.ErrUnknownKey)
 	for _, list := range lists {
 		entity, key, lookupErr := list.EntityForHeader(header, at)
 		if lookupErr == nil {
 			return signer{entity.ID, entity.Issuer, key}, nil
 		}
 		err = lookupErr
-	}
-	if s.Assessment == nil && len(header.X5C) > 0 && len(v.Roots) > 0 {
-		if key, _, err := keys.VerifyChain(header.X5C, v.Roots, at); err == nil {
-			return signer{key: key}, nil
-		}
 	}
 	return signer{}, err
 }
@@ -358,17 +374,14 @@ func candidateOf(c *sdjwt.Verified, bound bool) dcql.Candidate {
 	return out
 }
 
-// Codes of the checks of a verified presentation. The codes of what fails are those of [reasonOf].
-const (
-	CodePresentation = "presentation.verified" // signatures, digests, holder binding and query hold
-	CodeStatus       = "credential.status"     // unknown: the status list was not asked
-)
+// CodePresentation is the check that signatures, digests, holder binding and query hold. The codes of what fails are those of the sessions' reasons.
+const CodePresentation = "presentation.verified"
 
-func resultOf(c *sdjwt.Verified, issuer string) credentialResult {
+func resultOf(c *sdjwt.Verified, issuer string, status *compliance.Check) credentialResult {
 	vct, _ := c.Claims["vct"].(string)
 	out := credentialResult{ID: c.ID, VCT: vct, Issuer: issuer, Claims: c.ClaimsJSON(), Checks: []compliance.Check{{Code: CodePresentation, Result: compliance.Pass}}}
-	if reference, err := statuslist.ReferenceOf(c.Claims); err != nil || reference != nil {
-		out.Checks = append(out.Checks, compliance.Check{Code: CodeStatus, Result: compliance.CannotTell, Detail: "the status list was not asked"})
+	if status != nil {
+		out.Checks = append(out.Checks, *status)
 	}
 	return out
 }

@@ -37,6 +37,7 @@ type VPConfig struct {
 	Trust    evidence.Trust      // pinned
 	Roots    []*x509.Certificate // authorities of issuers besides those on the trust list, for queries of the operator's own
 
+	Statuses   StatusSource  // of status lists, for queries of the operator's own; nil: the status stays unknown
 	AdminToken string        // bearer token for creating requests over HTTP; "" means that they are made by [VP.Create] alone
 	Life       time.Duration // of one request: 5 minutes
 	Retention  time.Duration // how long a session and its result are kept after the request's end: 24 hours
