@@ -17,6 +17,7 @@ import (
 
 	"akashi/internal/keys"
 	"akashi/internal/store"
+	"akashi/internal/web"
 	"akashi/registry"
 )
 
@@ -137,8 +138,7 @@ func writeProblem(w http.ResponseWriter, err error) {
 
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() == nil && problemStatus(err) == http.StatusInternalServerError {
-		route, _ := mux.CurrentRoute(r).GetPathTemplate()
-		s.cfg.Log.Error("request failed", "route", route, "error", err)
+		s.cfg.Log.Error("request failed", "route", web.Route(r), "error", err)
 	}
 	writeProblem(w, err)
 }

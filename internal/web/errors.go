@@ -26,7 +26,7 @@ func answerOf(r *http.Request, err error, fallback string, log *slog.Logger) (st
 	var known oauthError
 	if errors.As(err, &known) {
 		status, code, description := known.OAuthError()
-		log.DebugContext(r.Context(), "request refused", "path", r.URL.Path, "code", code, "err", err)
+		log.DebugContext(r.Context(), "request refused", "route", Route(r), "code", code, "error", err)
 		return status, oauthBody{code, description}
 	}
 	for _, malformed := range []error{ErrMediaType, ErrBody, ErrTwice} {
@@ -38,7 +38,7 @@ func answerOf(r *http.Request, err error, fallback string, log *slog.Logger) (st
 		return http.StatusRequestEntityTooLarge, oauthBody{fallback, ErrTooLarge.Error()}
 	}
 	if r.Context().Err() == nil {
-		log.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "err", err)
+		log.ErrorContext(r.Context(), "request failed", "route", Route(r), "error", err)
 	}
 	return http.StatusInternalServerError, oauthBody{Error: "server_error"}
 }

@@ -8,6 +8,8 @@ package web
 import (
 	"encoding/json"
 	"net/http"
+
+	"github.com/gorilla/mux"
 )
 
 // WriteJSON answers with a JSON document that must not be cached, which is the rule for everything that holds a token, code or credential.
@@ -26,6 +28,17 @@ func WriteBody(w http.ResponseWriter, status int, mediaType string, body []byte)
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a reader that went away needs no answer
+}
+
+// Route returns the path template of a request's route, for logs: the path itself may hold what only the caller must know, such as the name of
+// an offer or of a session.
+func Route(r *http.Request) string {
+	route := mux.CurrentRoute(r)
+	if route == nil {
+		return ""
+	}
+	template, _ := route.GetPathTemplate() // "" for a route without one
+	return template
 }
 
 // SecureHeaders sets the header fields that keep a browser from doing more with an answer than it should. Pages that need scripts or

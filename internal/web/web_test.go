@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gorilla/mux"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -130,6 +133,20 @@ func TestWriteOAuthError(t *testing.T) {
 		WriteOAuthError(w, post("", ""), row.err, "invalid_request", quiet)
 		if w.Code != row.status || w.Body.String() != row.body || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: got %d %s %v", row.name, w.Code, w.Body, w.Header())
+		}
+	}
+}
+
+// The name of an offer or a session is a secret between two parties: what a path holds is not logged.
+func TestPathIsNotLogged(t *testing.T) {
+	for _, cause := range []error{errors.New("cause"), refusal{400, "invalid_request", "no"}} {
+		var text bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		router := mux.NewRouter()
+		router.HandleFunc("/offer/{name}", func(w http.ResponseWriter, r *http.Request) { WriteOAuthError(w, r, cause, "invalid_request", log) })
+		router.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/offer/secret", nil))
+		if got := text.String(); !strings.Contains(got, "route=/offer/{name}") || strings.Contains(got, "secret") {
+			t.Errorf("%v: logged %s", cause, got)
 		}
 	}
 }
