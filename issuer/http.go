@@ -55,7 +55,7 @@ func (i *Issuer) serveIssuerMetadata(w http.ResponseWriter, r *http.Request) {
 		body, err = o.metadata()
 	}
 	if err != nil {
-		i.Log.ErrorContext(r.Context(), "issuer metadata", "err", err)
+		i.Log.ErrorContext(r.Context(), "issuer metadata", "error", err)
 		writeProblem(w, http.StatusInternalServerError, "internal error")
 		return
 	}

@@ -28,6 +28,7 @@ type sealed struct {
 func (i *Issuer) issue(ctx context.Context, o *org, drafts []*draft) error {
 	g, running := errgroup.WithContext(ctx)
 	made, stored := make(chan sealed, 1), make(chan struct{}, 1)
+	sender := i.sender(o)
 	g.Go(func() error {
 		defer close(made)
 		for chunk := range slices.Chunk(fresh(drafts), chunkSize) {
@@ -46,9 +47,11 @@ func (i *Issuer) issue(ctx context.Context, o *org, drafts []*draft) error {
 	g.Go(func() error {
 		defer close(stored)
 		for s := range made {
-			if err := i.store(running, o, s); err != nil {
+			records, err := i.store(running, o, s)
+			if err != nil {
 				return err
 			}
+			sender.fresh.add(o.ID, records)
 			select {
 			case stored <- struct{}{}:
 			default: // the sender takes all that is there when it comes to it
@@ -57,7 +60,9 @@ func (i *Issuer) issue(ctx context.Context, o *org, drafts []*draft) error {
 		return nil
 	})
 	g.Go(func() error {
-		i.sendStored(ctx, o, stored)
+		if err := sender.run(ctx, stored); err != nil {
+			i.Log.WarnContext(ctx, "records have no receipt yet; they are kept and sent again", "organization", o.ID, "err", err)
+		}
 		return nil
 	})
 	if err := g.Wait(); err != nil {
@@ -66,19 +71,6 @@ func (i *Issuer) issue(ctx context.Context, o *org, drafts []*draft) error {
 	return each(drafts, func(d *draft) error {
 		return i.Store.View(ctx, func(tx store.Tx) error { return d.settle(tx, o.ID) })
 	})
-}
-
-// sendStored sends what is stored at each signal, and once more at the end. After the first failure it sends no more.
-func (i *Issuer) sendStored(ctx context.Context, o *org, stored <-chan struct{}) {
-	var err error
-	for more := true; more; {
-		if _, more = <-stored; err == nil {
-			_, err = i.send(ctx, o)
-		}
-	}
-	if err != nil {
-		i.Log.WarnContext(ctx, "records have no receipt yet; they are kept and sent again", "organization", o.ID, "err", err)
-	}
 }
 
 // settle reads what became of the record.
@@ -107,45 +99,45 @@ func (i *Issuer) sign(o *org, chunk []*draft) (sealed, error) {
 	return out, g.Wait()
 }
 
-// store stores one chunk. After it the records survive anything.
-func (i *Issuer) store(ctx context.Context, o *org, s sealed) error {
-	err := i.Store.Update(ctx, func(tx store.Tx) error {
+// store stores one chunk and returns the records as they are stored. After it they survive anything.
+func (i *Issuer) store(ctx context.Context, o *org, s sealed) (records []freshRecord, err error) {
+	err = i.Store.Update(ctx, func(tx store.Tx) error {
+		records = records[:0]
 		for n, d := range s.drafts {
-			if err := i.storeOne(tx, o, d, s.octets[n]); err != nil {
+			r, err := i.storeOne(tx, o, d, s.octets[n])
+			if err != nil {
 				return err
 			}
+			records = append(records, r)
 		}
 		return nil
 	})
 	for _, d := range s.drafts {
 		d.payload = nil // a large file has many
 	}
-	return err
+	return records, err
 }
 
 // storeOne stores one draft. A record that had to leave its rung may have come to stand in this one's: then this one goes after it. The
 // draft stays as it is, for the transaction may run again.
-func (i *Issuer) storeOne(tx store.Tx, o *org, d *draft, out *octets) error {
+func (i *Issuer) storeOne(tx store.Tx, o *org, d *draft, out *octets) (freshRecord, error) {
 	r := *d.record
 	switch _, err := tx.Get(r.slot(o.ID)); {
 	case err == nil:
 		if r.J, err = nextRung(tx, o.ID, d.ladder); err != nil {
-			return err
+			return freshRecord{}, err
 		}
 		if out, err = i.sealOrPark(&r, o, d.enrolment, *out); err != nil {
-			return err
+			return freshRecord{}, err
 		}
 	case !errors.Is(err, store.ErrNotFound):
-		return err
+		return freshRecord{}, err
 	}
-	if err := errors.Join(r.save(tx, o.ID, out), r.saveLatest(tx, o.ID)); err != nil {
-		return err
-	}
-	if !d.isEngagement() {
-		return nil
+	if err := errors.Join(r.save(tx, o.ID, out), r.saveLatest(tx, o.ID)); err != nil || !d.isEngagement() {
+		return freshRecord{&r, *out}, err
 	}
 	d.enrolment.Engagement = r.ID
-	return d.enrolment.save(tx, o.ID)
+	return freshRecord{&r, *out}, d.enrolment.save(tx, o.ID)
 }
 
 func (i *Issuer) signOne(o *org, d *draft) (*octets, error) {
