@@ -46,6 +46,22 @@ func wantUnchanged(t testing.TB, before, after map[string]string) {
 	}
 }
 
+// TestActToCome: a row is taken from the day in Japan on which its act was done.
+func TestActToCome(t *testing.T) {
+	w := issuertest.New(t, store.NewMemory())
+	w.Start()
+	file := issuer.File{Name: "sheet.csv", Data: []byte("reference,interviewee,date,mode\nS-2510-01,worker,2026-05-29,対面\n")}
+	midnight := time.Date(2026, 5, 28, 15, 0, 0, 0, time.UTC)
+	w.Clock.Set(midnight.Add(-time.Second))
+	if r := w.Import("supporter", attestation.TypeSupportInterview, file, issuer.Options{}); len(r.Errors) != 1 || r.Errors[0].Remedy != "import it on or after 2026-05-29" {
+		t.Errorf("the evening before: %+v", r.Errors)
+	}
+	w.Clock.Set(midnight)
+	if r := w.Import("supporter", attestation.TypeSupportInterview, file, issuer.Options{}); !r.OK() || r.Count(issuer.StatusLogged) != 1 {
+		t.Errorf("on the day: %+v", r)
+	}
+}
+
 // TestRowErrors: each says where, what and what to do, and stops the file.
 func TestRowErrors(t *testing.T) {
 	w := issuertest.New(t, store.NewMemory())
@@ -75,6 +91,9 @@ func TestRowErrors(t *testing.T) {
 			sheet("reference,interviewee,date,mode", "S-2510-01,worker,2026-03-05,対面", "S-2510-01,worker,2026-03-05,オンライン"), 3, "", "interview with the worker on 2026-03-05", "row 2 speaks of the same", 1},
 		{"amount unreadable", "employer-A", attestation.TypeWagePayment, issuer.File{Name: "p.csv", Data: bytes.Replace(payslips("8.00", good).Data, []byte("230000"), []byte("23万"), 1)}, 2, "基本給", "23万", "", 0},
 		{"My Number", "employer-A", attestation.TypeWagePayment, withMyNumber, 3, "メモ", "", "My Number", 1},
+		{"pay day to come", "employer-A", attestation.TypeWagePayment, payslips("8.00", good, [2]string{"2026-06", "1042"}), 3, "paid_date", "2026-06-28", "yet to come", 1},
+		{"interview to come", "supporter", attestation.TypeSupportInterview,
+			sheet("reference,interviewee,date,mode", "S-2510-01,worker,2026-05-29,対面"), 2, "date", "2026-05-29", "yet to come", 0},
 		{"longer than an attestation", "supporter", attestation.TypeSupportSession, sheet("reference,item,date,mode,place", "S-2510-01,ニ,2026-03-05,対面,"+strings.Repeat("x", 6000)), 2, "", "", "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

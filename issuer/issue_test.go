@@ -521,6 +521,7 @@ func TestRungsMoveWhileOthersAreStored(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Issuer = i
+		w.Clock.Set(time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)) // after the last part is paid
 		submissions := 0
 		w.Registry.Before = func(registry.SubmitRequest) error {
 			if submissions++; submissions == 2 {

@@ -73,9 +73,33 @@ func (r *reader) enrolment(row int, reference string) (*Enrolment, error) {
 	return e, nil
 }
 
-// add makes a draft of one row.
+// add makes a draft of one row, unless the row speaks of a day to come: a record that stood in the log before the act attests nothing, and
+// keeps its rung for good.
 func (r *reader) add(row int, reference string, e *Enrolment, typ attestation.Type, stream attestation.Stream, period attestation.Period, identity string, claims any) {
+	if claim, day := actOf(claims); day.After(attestation.DateOf(r.i.Now())) {
+		r.report.refuse(row, claim, day.String(), "this day is yet to come", "import it on or after "+day.String())
+		return
+	}
 	r.drafts = append(r.drafts, &draft{row: row, reference: reference, typ: typ, claims: claims, stream: stream, period: period, identity: identity, enrolment: e})
+}
+
+// actOf returns the day in Japan on which claims say that the act was done, and the claim that says so; no day for a contract.
+func actOf(claims any) (claim string, day attestation.Date) {
+	switch c := claims.(type) {
+	case attestation.WagePayment:
+		return "paid_date", c.PaidDate
+	case attestation.WageReceipt:
+		return "value_date", c.ValueDate
+	case attestation.SupportInterview:
+		return "date", c.Date
+	case attestation.SupportSession:
+		return "date", c.Date
+	case attestation.NotificationFiled:
+		return "arrived_date", c.ArrivedDate
+	case attestation.Separation:
+		return "end_date", c.EndDate
+	}
+	return "", attestation.Date{}
 }
 
 // rows makes a draft of every row of a sheet; place says where a row's claims stand and what they speak of.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"testing"
+	"time"
 
 	"akashi/attestation"
 	"akashi/internal/keys"
@@ -204,10 +205,14 @@ func TestVCIEngagement(t *testing.T) {
 	}
 }
 
+// afterWages is a time after the pay days of the story's first months.
+var afterWages = time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
+
 func TestVCICopies(t *testing.T) {
 	w := newVCIWorld(t, issuer.VCIConfig{})
 	worker := issuertest.NewWorker(t)
 	w.Engage("A", worker)
+	w.Clock.Set(afterWages)
 	p := w.wallet(w.Orgs["employer-A"].Issuer)
 	details := []string{"authorization_details", `[{"type":"openid_credential","credential_configuration_id":"wage-payment"}]`}
 	p.redeem(w.offer("employer-A", issuer.OfferRequest{Type: "wage-payment", Reference: "1042"}), details...)

@@ -710,6 +710,7 @@ func TestVCIChallenge(t *testing.T) {
 func TestVCIDeferredForDays(t *testing.T) {
 	w := newVCIWorld(t, issuer.VCIConfig{})
 	w.Engage("A", issuertest.NewWorker(t))
+	w.Clock.Set(afterWages)
 	offered := issuer.OfferRequest{Type: "wage-payment", Reference: "1042"}
 	p := w.wallet(w.Orgs["employer-A"].Issuer).redeem(w.offer("employer-A", offered))
 	var waiting, resp oid4vc.CredentialResponse

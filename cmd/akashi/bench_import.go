@@ -114,6 +114,7 @@ func (b *benchRun) hire(ctx context.Context, in *instance, employer string) erro
 	if err != nil {
 		return err
 	}
+	term := strings.NewReplacer("2025-11-01", b.hired().String(), "2027-10-31", b.hired().AddMonths(24).AddDays(-1).String())
 	header, row, _ := strings.Cut(string(template), "\n")
 	sheet := header + "\n"
 	for n := range b.employees {
@@ -122,10 +123,16 @@ func (b *benchRun) hire(ctx context.Context, in *instance, employer string) erro
 		if err != nil {
 			return err
 		}
-		line := string(story.FillEngagement([]byte(row), jwk, proof))
+		line := term.Replace(string(story.FillEngagement([]byte(row), jwk, proof)))
 		sheet += strings.NewReplacer("00318", benchEmployee(n), "6990000000003", employer, contractC, contract.String()).Replace(line)
 	}
 	return importAll(ctx, in, importRequest{Org: employer, Type: attestation.TypeEngagement, Name: "engagements.csv", Data: []byte(sheet)}, b.employees)
+}
+
+// hired returns the first day of the contracts: so long ago that the last wage has been paid, since wages to come are refused.
+func (b *benchRun) hired() attestation.Date {
+	today := attestation.DateOf(time.Now())
+	return attestation.NewDate(today.Year, today.Month, 1).AddMonths(-b.months - 1)
 }
 
 // contractC is the contract hash in the story's sheet of engagement C.
@@ -160,9 +167,8 @@ func (b *benchRun) payroll(employer string) (req importRequest, err error) {
 	header, row, _ := strings.Cut(string(template), "\n")
 	var file strings.Builder
 	file.WriteString(header + "\n")
-	first := attestation.NewDate(2025, time.November, 1)
 	for m := range b.months {
-		month := first.AddMonths(m)
+		month := b.hired().AddMonths(m)
 		for n := range b.employees {
 			file.WriteString(strings.NewReplacer(
 				"2025年11月", fmt.Sprintf("%d年%d月", month.Year, month.Month), "2025-12-10", month.AddMonths(1).AddDays(9).String(), "00318", benchEmployee(n),
