@@ -28,10 +28,11 @@ import (
 	"akashi/issuer"
 	"akashi/registry"
 	"akashi/registry/trustlist"
+	"akashi/verifier"
 )
 
 // Roles that `akashi serve --roles` takes.
-var allRoles = []string{"registry", roleWitness, roleAuditor, "issuer"}
+var allRoles = []string{"registry", roleWitness, roleAuditor, "issuer", roleVerifier}
 
 // instanceOptions change how an instance runs; the zero value is the normal way.
 type instanceOptions struct {
@@ -50,6 +51,7 @@ type instance struct {
 	anchor   keys.Public
 	registry *logserver.Server
 	issuer   *issuer.Issuer
+	verifier *verifier.VP
 	metrics  *prometheus.Registry // of all services here
 
 	servers []*http.Server
@@ -65,7 +67,7 @@ func startInstance(ctx context.Context, cfg *Config, opt instanceOptions) (*inst
 	if in.client, err = cfg.client(); err != nil {
 		return in, err
 	}
-	for _, step := range []func(context.Context) error{in.startMembers, in.startRegistry, in.startIssuer, in.startMetrics} {
+	for _, step := range []func(context.Context) error{in.startMembers, in.startRegistry, in.startIssuer, in.startVerifier, in.startMetrics} {
 		if err := step(ctx); err != nil {
 			return in, err
 		}

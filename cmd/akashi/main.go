@@ -101,7 +101,7 @@ func newRoot(s streams) *cobra.Command {
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newDemo(s), newInit(s), newOrg(s), newServe(s), newCalendar(s), newIssuer(s), newRegistry(s), newWallet(s), newAssess(s), newVerify(s), newBench(s),
+		newDemo(s), newInit(s), newOrg(s), newServe(s), newCalendar(s), newIssuer(s), newRegistry(s), newWallet(s), newVerifier(s), newAssess(s), newVerify(s), newBench(s),
 	)
 	refuseUnknown(root)
 	return root

@@ -54,7 +54,7 @@ func newServe(s streams) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&config, "config", "", "config.yaml of the instance")
-	f.StringSliceVar(&roles, "roles", nil, "some of registry,witness,auditor,issuer; default all")
+	f.StringSliceVar(&roles, "roles", nil, "some of registry,witness,auditor,issuer,verifier; default all")
 	f.BoolVar(&verbose, "verbose", false, "log details")
 	return cmd
 }
@@ -135,6 +135,9 @@ func (in *instance) sayWhere(s streams) {
 	}
 	if in.issuer != nil {
 		s.say("issuer    %s", in.cfg.Issuer.URL)
+	}
+	if in.verifier != nil {
+		s.say("verifier  %s", in.cfg.Verifier.URL)
 	}
 	for _, m := range in.cfg.Members {
 		if in.runs(m.Role) {

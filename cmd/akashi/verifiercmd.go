@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/spf13/cobra"
+
+	"akashi/internal/dcql"
+	"akashi/internal/keys"
+	"akashi/internal/statuslist"
+	"akashi/internal/web"
+	"akashi/verifier"
+)
+
+const (
+	roleVerifier       = "verifier"
+	fileVerifierKey    = "verifier-private.jwk" // signs the requests; made at the first start
+	verifierSocketName = "verifier.sock"
+)
+
+// startVerifier serves the verifier for wallets, and takes requests from the owner of the folder over a socket.
+func (in *instance) startVerifier(context.Context) error {
+	if in.cfg.Verifier.Listen == "" || !in.cfg.runsRegistry() || !in.runs(roleVerifier) {
+		return nil
+	}
+	st, err := in.openStore(roleVerifier, "store")
+	if err != nil {
+		return err
+	}
+	if in.verifier, err = in.cfg.newVerifier(verifier.VPConfig{Store: st, Now: in.opt.now, Log: in.opt.log}); err != nil {
+		return fmt.Errorf("verifier: %w", err)
+	}
+	if err := in.serveSocket(verifierSocketName, verifierHandler(in.verifier)); err != nil {
+		return err
+	}
+	return in.listen(in.cfg.Verifier, in.verifier.Handler())
+}
+
+// newVerifier completes the verifier's configuration: its key and certificate, and what it pins.
+func (c *Config) newVerifier(v verifier.VPConfig) (*verifier.VP, error) {
+	v.URL = c.Verifier.URL
+	var err error
+	if v.Key, err = c.verifierKey(); err != nil {
+		return nil, err
+	}
+	// The certificate is of the folder's authority, which wallets are given with --ca, and is made anew at each start.
+	ca, err := loadAuthority(c.path(fileCA), c.path(fileCAKey))
+	if err != nil {
+		return nil, err
+	}
+	x5c, err := ca.signer("Akashi verifier", c.Host, v.Key.Public().Crypto(), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if v.Chain, err = keys.ParseChain(x5c); err != nil {
+		return nil, err
+	}
+	if v.Trust, err = c.trust(); err != nil {
+		return nil, err
+	}
+	if v.Registry, err = c.registryClient(); err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.cert)
+	v.Statuses = sharedStatuses{c.Issuer.URL + "/", web.NewFetcher(web.FetchOptions{RootCAs: roots, DangerouslyAllowLoopback: listenHost(c.Host) != "", Now: v.Now})}
+	return verifier.NewVP(v)
+}
+
+// sharedStatuses reads the status lists that this instance's issuer serves, and no others: a host that one issuer alone controls would learn when its
+// credentials are looked at.
+type sharedStatuses struct {
+	prefix  string
+	fetcher *web.Fetcher
+}
+
+func (s sharedStatuses) StatusList(ctx context.Context, uri string) (token string, fetched time.Time, err error) {
+	if !strings.HasPrefix(uri, s.prefix) {
+		return "", time.Time{}, errors.New("the list is not on this instance")
+	}
+	resp, err := s.fetcher.Get(ctx, uri, statuslist.MediaType)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	if resp.Status != http.StatusOK || resp.MediaType != statuslist.MediaType {
+		return "", time.Time{}, fmt.Errorf("the list was answered with status %d", resp.Status)
+	}
+	return string(resp.Body), resp.Fetched, nil
+}
+
+// verifierKey reads the key that signs requests, and makes one where there is none.
+func (c *Config) verifierKey() (*keys.Private, error) {
+	path := c.path(fileVerifierKey)
+	jwk, err := os.ReadFile(path)
+	if err == nil {
+		return keys.ParsePrivate(jwk)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	key, err := keys.Generate(keys.ES256)
+	if err != nil {
+		return nil, err
+	}
+	if jwk, err = key.MarshalJWK(); err != nil {
+		return nil, err
+	}
+	return key, writeFile(path, jwk, 0o600)
+}
+
+// presentationRequest is what `akashi verifier request` asks the running verifier for.
+type presentationRequest struct {
+	Query  *dcql.Query `json:"dcql_query"` // nil: an assessment
+	Prefix string      `json:"client_id_prefix"`
+	Mode   string      `json:"response_mode"`
+	Post   bool        `json:"post"`
+}
+
+// presentationWait waits until a session is final or has come beyond a step.
+type presentationWait struct {
+	ID   string `json:"id"`
+	Step int    `json:"step"`
+}
+
+var errNextStep = errors.New("the session has come to its next step")
+
+// verifierHandler serves the verifier over the socket.
+func verifierHandler(v *verifier.VP) http.Handler {
+	r := mux.NewRouter()
+	r.HandleFunc("/request", adminRoute(func(ctx context.Context, req presentationRequest) (*verifier.View, error) {
+		return v.Create(ctx, verifier.CreateOptions{Query: req.Query, Prefix: req.Prefix, Mode: req.Mode, Post: req.Post})
+	})).Methods(http.MethodPost)
+	r.HandleFunc("/wait", adminRoute(func(ctx context.Context, req presentationWait) (*verifier.View, error) {
+		view, err := v.Follow(ctx, req.ID, func(now *verifier.View) error {
+			if now.Status == verifier.Waiting && now.Step > req.Step {
+				return errNextStep
+			}
+			return nil
+		})
+		if errors.Is(err, errNextStep) {
+			err = nil
+		}
+		return view, err
+	})).Methods(http.MethodPost)
+	return r
+}
+
+// requestFlags are the flags of `akashi verifier request`.
+type requestFlags struct {
+	config, dcql, prefix, mode string
+	assessment, post, wait     bool
+}
+
+func newVerifier(s streams) *cobra.Command {
+	cmd := &cobra.Command{Use: "verifier", Short: "Ask wallets for presentations"}
+	cmd.AddCommand(newVerifierRequest(s))
+	return cmd
+}
+
+func newVerifierRequest(s streams) *cobra.Command {
+	var o requestFlags
+	cmd := &cobra.Command{
+		Use:   "request",
+		Short: "Ask a wallet for credentials and print the link for it",
+		Long: "Print the link of a presentation request (OpenID4VP) for a wallet; it is good for one answer within five minutes. --dcql is a file with a\n" +
+			"DCQL query; --assessment asks in two steps for an engagement and what a judgement of it needs. With --wait the command goes on until\n" +
+			"the wallet has answered, prints the link of the second step where there is one, and then the result as one line of JSON. Exit code 0:\n" +
+			"answered and verified; 1: refused, failed or expired.",
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), s) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.config, "config", "", "config.yaml of the instance")
+	f.StringVar(&o.dcql, "dcql", "", "file with the DCQL query")
+	f.BoolVar(&o.assessment, "assessment", false, "in place of --dcql: ask for what an assessment needs")
+	f.StringVar(&o.prefix, "client-id-prefix", "", "x509_hash (default), x509_san_dns, decentralized_identifier or redirect_uri")
+	f.StringVar(&o.mode, "response-mode", "", "direct_post.jwt (default) or direct_post")
+	f.BoolVar(&o.post, "post", false, "the wallet fetches the request by POST")
+	f.BoolVar(&o.wait, "wait", false, "wait for the answer and print it")
+	return cmd
+}
+
+func (o *requestFlags) run(ctx context.Context, s streams) error {
+	cfg, err := loadConfig(o.config)
+	if err != nil {
+		return err
+	}
+	if (o.dcql == "") != o.assessment {
+		return &exitError{exitUsage, errors.New("one of --dcql and --assessment is needed")}
+	}
+	req := presentationRequest{Prefix: o.prefix, Mode: o.mode, Post: o.post}
+	if o.dcql != "" {
+		text, err := os.ReadFile(o.dcql)
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		if req.Query, err = dcql.Parse(text); err != nil {
+			return &exitError{exitUsage, fmt.Errorf("%s: %w", o.dcql, err)}
+		}
+	}
+	client := dialSocket(cfg.path(verifierSocketName))
+	if client == nil {
+		return fmt.Errorf("no verifier runs on %s: start akashi serve; a configuration made before has no verifier until it gets verifier.listen and verifier.url", cfg.path(configName))
+	}
+	view, err := callAdmin[verifier.View](ctx, client, "/request", req)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(s.out, view.Link)
+	for o.wait && !view.Status.IsFinal() {
+		if view, err = callAdmin[verifier.View](ctx, client, "/wait", presentationWait{view.ID, view.Step}); err != nil {
+			return err
+		}
+		if view.Link != "" {
+			fmt.Fprintln(s.out, view.Link)
+		}
+	}
+	if !o.wait {
+		return nil
+	}
+	if err := s.json(view); err != nil {
+		return err
+	}
+	if view.Status != verifier.Answered {
+		return &exitError{exitFails, fmt.Errorf("the request was %s: %s", view.Status, view.Reason)}
+	}
+	return nil
+}
