@@ -184,7 +184,7 @@ func (c *caseFile) caseChecks() []Check {
 		}
 	}
 	add(CodeAuditorsQuorum, c.ev.Audited, "the auditors' quorum for the map's head")
-	add(CodeHeadFresh, !c.at.IsZero() && c.asOf.Sub(c.at) <= freshFor, "absences are proven as of "+stamp(c.at))
+	add(CodeHeadFresh, !c.at.IsZero() && c.asOf.Sub(c.at) <= FreshFor, "absences are proven as of "+stamp(c.at))
 	add(CodeTermsAsStated, c.ev.Accepted, "the worker accepted the engagement; without that its terms are the employer's word")
 	add(CodeContractFiled, c.contractFiled(), "an authority's receipt names this contract document; without that the parties may have another contract, with slots of its own")
 	return out

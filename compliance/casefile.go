@@ -8,8 +8,8 @@ import (
 	"akashi/attestation"
 )
 
-// freshFor is how old the map's head may be for an absence to be stated.
-const freshFor = 24 * time.Hour
+// FreshFor is how old the map's head may be for an absence to be stated. An older one may hide what came after it.
+const FreshFor = 24 * time.Hour
 
 // A caseFile is the evidence of one engagement as it stood at one time, sorted for judging.
 type caseFile struct {

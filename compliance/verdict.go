@@ -206,7 +206,7 @@ func (c *caseFile) proveTime(d *Duty, v verdict) verdict {
 		return v
 	case !c.ev.Audited:
 		return v.with(Unknown, CodeAuditorsQuorum, CannotTell, "the auditors' quorum does not vouch for the map's head")
-	case c.at.IsZero() || c.asOf.Sub(c.at) > freshFor:
+	case c.at.IsZero() || c.asOf.Sub(c.at) > FreshFor:
 		return v.with(Unknown, CodeHeadFresh, CannotTell, "the map's head is more than 24 hours older than the judgement")
 	case !c.at.After(c.limit(d)):
 		v.finding, v.late, v.by = Pending, 0, nil

@@ -204,12 +204,9 @@ func newAssess(s streams) *cobra.Command {
 	return cmd
 }
 
-// maxHeadAge is how old the audited head may be for an absence to be stated as of now.
-const maxHeadAge = 24 * time.Hour
-
 // fresh checks that the registry's audited head, as of which the case was judged, is of the 24 hours before at.
 func fresh(a *compliance.Assessment, at time.Time) error {
-	if a == nil || !a.AsOf.After(at) && at.Sub(a.AsOf) <= maxHeadAge {
+	if a == nil || !a.AsOf.After(at) && at.Sub(a.AsOf) <= compliance.FreshFor {
 		return nil
 	}
 	return &exitError{exitUnknown, fmt.Errorf("the registry can prove the case as of %s only, not as of %s", a.AsOf.Format(time.RFC3339), at.Format(time.RFC3339))}

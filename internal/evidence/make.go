@@ -42,10 +42,6 @@ var (
 
 const makeAttempts = 5
 
-// maxHeadAge is how old the registry's head may be when a presentation arrives. An older one decides nothing: the registry may be hiding
-// what came after it.
-const maxHeadAge = 24 * time.Hour
-
 // A CheckError is returned by [Make] when what it gathered does not verify: the registry, the presentation or the pinned trust is at fault.
 type CheckError struct{ Check compliance.Check }
 
@@ -289,7 +285,7 @@ func (g *gathering) setHead() error {
 	if err := g.run(step{CodeCheckpointSignature, (*judge).openCheckpoint}, step{CodeCheckpointWitnesses, (*judge).checkWitnesses}); err != nil {
 		return err
 	}
-	if kb := g.options.KeyBinding; kb != nil && !kb.Now.IsZero() && kb.Now.Sub(j.asOf) > maxHeadAge {
+	if kb := g.options.KeyBinding; kb != nil && !kb.Now.IsZero() && kb.Now.Sub(j.asOf) > compliance.FreshFor {
 		g.stale = fmt.Sprintf("the newest head that the registry shows is %v old: what happened since is not seen", kb.Now.Sub(j.asOf).Round(time.Hour))
 	}
 	g.setRange()
