@@ -23,7 +23,7 @@ const (
 	// MapMemory keeps the map in memory, about 121 bytes a key, and writes it to a file now and then so that a restart replays only
 	// what came later.
 	MapMemory MapKind = "memory"
-	// MapBuckets keeps it in the store, about 5 bytes of memory a key.
+	// MapBuckets keeps it in the store, about 8 bytes of memory a key.
 	MapBuckets MapKind = "buckets"
 )
 
