@@ -168,8 +168,6 @@ func (c *confirmer) report(err error) {
 // errWithheld is reported for a slot that holds another record than the receipt says, of which the registry does not give the box.
 var errWithheld = fmt.Errorf("%w: a slot holds another record than its receipt says, and it is not shown which", registry.ErrNotProven)
 
-var errEnough = errors.New("enough")
-
 // next returns the unconfirmed records after the key, as many as one lookup may name.
 func (c *confirmer) next(ctx context.Context, after []byte) (batch []*record, last []byte, err error) {
 	err = c.i.Store.View(ctx, func(tx store.Tx) error {
@@ -183,14 +181,11 @@ func (c *confirmer) next(ctx context.Context, after []byte) (batch []*record, la
 			}
 			batch, last = append(batch, r), append([]byte(nil), key...)
 			if len(batch) == registry.MaxLookupKeys {
-				return errEnough
+				return store.ErrStop
 			}
 			return nil
 		})
 	})
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
 	return batch, last, err
 }
 
