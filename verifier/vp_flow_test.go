@@ -165,6 +165,17 @@ func TestAssessment(t *testing.T) {
 			}
 			c.wallet.answer(s.Link)
 			result := w.assessment(s.ID)
+			data, err := w.vp.Evidence(context.Background(), s.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file, err := evidence.Read(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p, all := file.Presentation, len(c.wallet.held) == len(all); all != (len(p.Attestations) == 2) || all != (len(p.Statements) == 1) {
+				t.Errorf("the file has %d attestations and %d statements", len(p.Attestations), len(p.Statements))
+			}
 			if got := findings(result); got["W-05"] != c.want || got["W-03"] != c.amount {
 				t.Errorf("got %v, want %v and %v", got, c.want, c.amount)
 			}
