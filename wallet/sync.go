@@ -266,11 +266,7 @@ var errJunk = errors.New("no attestation of this engagement")
 // open opens the member at a rung.
 func (s *syncing) open(r rung, m *registry.MemberProof) content {
 	c := content{rung: r}
-	if m.Erased {
-		c.settled = true
-		return c
-	}
-	if m.A == nil || !m.MatchesValue() {
+	if m.A == nil || !m.MatchesValue() { // also where the registry says that it was erased: an attestation cannot be
 		return c
 	}
 	withheld := registry.HashOf(m.B) != m.HB

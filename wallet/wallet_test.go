@@ -552,7 +552,7 @@ func TestWithheld(t *testing.T) {
 		{"A altered", func(m *registry.MemberProof) { m.A = slices.Clone(m.A); m.A[20] ^= 1 }, 0, true, 1},
 		{"no B", func(m *registry.MemberProof) { m.B = nil }, 1, false, 1},
 		{"B altered", func(m *registry.MemberProof) { m.B = registry.Bytes("a.b.c.d.e") }, 1, false, 1},
-		{"erased", func(m *registry.MemberProof) { m.A, m.B, m.Erased = nil, nil, true }, 0, false, 0},
+		{"erased", func(m *registry.MemberProof) { m.A, m.B, m.Erased = nil, nil, true }, 0, true, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := received(t)
