@@ -252,6 +252,11 @@ func TestSameDevice(t *testing.T) {
 		}
 	}
 	w.assessment(s.ID)
+	for browser, want := range map[string]int{mine: 200, other: 404} {
+		if status, _ := w.get(vpURL+"/vp/sessions/"+s.ID+"/evidence", browser); status != want {
+			t.Errorf("the evidence file for %q: %d", browser, status)
+		}
+	}
 }
 
 func TestSessionIsSeenByWhoBeganIt(t *testing.T) {

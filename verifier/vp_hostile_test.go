@@ -1,6 +1,8 @@
 package verifier_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,6 +17,7 @@ import (
 	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
 	"akashi/internal/sdjwt"
+	"akashi/registry"
 	"akashi/verifier"
 )
 
@@ -359,6 +362,43 @@ func TestTransactionData(t *testing.T) {
 		w.send(r, &oid4vc.VPResponse{Token: oid4vc.VPToken{"wage": {p.String()}}, State: r.State})
 		if now := w.session(s.ID); now.Status != want || want == verifier.Failed && now.Reason != "kb.transaction_data" {
 			t.Errorf("hash %q: got %+v", hash, now)
+		}
+	}
+}
+
+// unreachable is a registry that looks nothing up, and where lists is set does not give its trust lists either.
+type unreachable struct {
+	evidence.Source
+	lists bool
+}
+
+var errDown = errors.New("no route")
+
+func (u unreachable) Lookup(context.Context, []registry.Key) (*registry.LookupResponse, error) {
+	return nil, errDown
+}
+
+func (u unreachable) TrustLists(ctx context.Context) (*registry.TrustListsResponse, error) {
+	if u.lists {
+		return nil, errDown
+	}
+	return u.Source.TrustLists(ctx)
+}
+
+// Where the registry does not answer the wallet is told that it was not its fault, and the session ends.
+func TestRegistryDown(t *testing.T) {
+	for _, lists := range []bool{true, false} {
+		w := newVPWorld(t)
+		wallet := &holding{vpWorld: w, held: []string{w.Engagement}}
+		s := w.create(verifier.CreateOptions{})
+		wallet.answer(s.Link)
+		r := w.fetch(w.session(s.ID).Link)
+		w.vp.Registry = unreachable{w.World, lists}
+		if status, body := w.send(r, &oid4vc.VPResponse{Token: wallet.token(r), State: r.State}); status != http.StatusServiceUnavailable || strings.Contains(string(body), "no route") {
+			t.Errorf("got %d %s", status, body)
+		}
+		if now := w.session(s.ID); now.Status != verifier.Failed || now.Reason != "registry.unavailable" {
+			t.Errorf("got %+v", now)
 		}
 	}
 }
