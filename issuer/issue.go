@@ -51,7 +51,7 @@ func (i *Issuer) issue(ctx context.Context, o *org, drafts []*draft) error {
 			if err != nil {
 				return err
 			}
-			sender.fresh.add(o.ID, records)
+			sender.recent.add(o.ID, records)
 			select {
 			case stored <- struct{}{}:
 			default: // the sender takes all that is there when it comes to it
@@ -100,7 +100,7 @@ func (i *Issuer) sign(o *org, chunk []*draft) (sealed, error) {
 }
 
 // store stores one chunk and returns the records as they are stored. After it they survive anything.
-func (i *Issuer) store(ctx context.Context, o *org, s sealed) (records []freshRecord, err error) {
+func (i *Issuer) store(ctx context.Context, o *org, s sealed) (records []recentRecord, err error) {
 	err = i.Store.Update(ctx, func(tx store.Tx) error {
 		records = records[:0]
 		for n, d := range s.drafts {
@@ -120,24 +120,24 @@ func (i *Issuer) store(ctx context.Context, o *org, s sealed) (records []freshRe
 
 // storeOne stores one draft. A record that had to leave its rung may have come to stand in this one's: then this one goes after it. The
 // draft stays as it is, for the transaction may run again.
-func (i *Issuer) storeOne(tx store.Tx, o *org, d *draft, out *octets) (freshRecord, error) {
+func (i *Issuer) storeOne(tx store.Tx, o *org, d *draft, out *octets) (recentRecord, error) {
 	r := *d.record
 	switch _, err := tx.Get(r.slot(o.ID)); {
 	case err == nil:
 		if r.J, err = nextRung(tx, o.ID, d.ladder); err != nil {
-			return freshRecord{}, err
+			return recentRecord{}, err
 		}
 		if out, err = i.sealOrPark(&r, o, d.enrolment, *out); err != nil {
-			return freshRecord{}, err
+			return recentRecord{}, err
 		}
 	case !errors.Is(err, store.ErrNotFound):
-		return freshRecord{}, err
+		return recentRecord{}, err
 	}
 	if err := errors.Join(r.save(tx, o.ID, out), r.saveLatest(tx, o.ID)); err != nil || !d.isEngagement() {
-		return freshRecord{&r, *out}, err
+		return recentRecord{&r, *out}, err
 	}
 	d.enrolment.Engagement = r.ID
-	return freshRecord{&r, *out}, d.enrolment.save(tx, o.ID)
+	return recentRecord{&r, *out}, d.enrolment.save(tx, o.ID)
 }
 
 func (i *Issuer) signOne(o *org, d *draft) (*octets, error) {

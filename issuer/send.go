@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +10,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"akashi/attestation"
 	"akashi/internal/store"
@@ -58,33 +57,22 @@ func (i *Issuer) flushOrg(ctx context.Context, id string) (int, error) {
 }
 
 // send submits every record of the organization that has no receipt, and returns how many got one.
-//
-// Of one ladder only the lowest such rung is ever under way, so a record that finds its slot taken can move up, and what stands above
-// it with it, without a gap and without changing octets that were sent.
 func (i *Issuer) send(ctx context.Context, o *org) (sent int, err error) {
 	s := i.sender(o)
-	for {
-		front, err := s.front(ctx)
-		if err != nil {
-			return s.sent, err
-		}
-		if len(front) == 0 {
-			break
-		}
-		if err := s.sendAll(ctx, front); err != nil {
-			return s.sent, err
-		}
-	}
-	if len(s.unclear) > 0 {
-		return s.sent, errors.Join(errUnclear, s.why)
-	}
-	return s.sent, nil
+	err = s.run(ctx, nil)
+	return s.sent, err
 }
 
 // sender is one run of [Issuer.send].
+//
+// Of one ladder only the lowest rung without a receipt is ever under way, so a record that finds its slot taken can move up, and what stands
+// above it with it, without a gap and without changing octets that were sent.
 type sender struct {
-	i *Issuer
-	o *org
+	i      *Issuer
+	o      *org
+	recent recent
+	busy   map[ladder]int // the rung that is under way; this and passed are for the goroutine of [sender.run] alone
+	passed bool           // the last look found more records in these ladders
 
 	mu      sync.Mutex // guards what follows
 	sent    int
@@ -92,7 +80,9 @@ type sender struct {
 	why     error // of the first unclear one for which there is more to say
 }
 
-func (i *Issuer) sender(o *org) *sender { return &sender{i: i, o: o, unclear: map[ladder]bool{}} }
+func (i *Issuer) sender(o *org) *sender {
+	return &sender{i: i, o: o, busy: map[ladder]int{}, unclear: map[ladder]bool{}}
+}
 
 // wait leaves the record's ladder alone for the rest of the run.
 func (s *sender) wait(r *record, why error) {
@@ -104,18 +94,82 @@ func (s *sender) wait(r *record, why error) {
 	}
 }
 
-// front returns the records to send next: the lowest rung without a receipt of every ladder that is not unclear.
+// waits reports whether the ladder is left alone.
+func (s *sender) waits(l ladder) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unclear[l]
+}
+
+// ended is a batch that is no longer under way.
+type ended struct {
+	batch []*record
+	err   error
+}
+
+// run sends in batches, several at a time, until nothing is left and stored is closed or nil; each signal of stored says that there is more.
+// A batch begins as soon as another ends. After the first that fails none is begun.
+func (s *sender) run(ctx context.Context, stored <-chan struct{}) (err error) {
+	var (
+		queue   [][]*record
+		running int
+		done    = make(chan ended, maxInFlight)
+		look    = true // there may be records to send
+	)
+	for {
+		if look && err == nil {
+			var front []*record
+			front, err = s.front(ctx)
+			queue = slices.AppendSeq(queue, slices.Chunk(front, batchSize))
+		}
+		for look = false; err == nil && len(queue) > 0 && running < maxInFlight; running++ {
+			batch := queue[0]
+			queue = queue[1:]
+			go func() { done <- ended{batch, s.sendBatch(ctx, batch)} }()
+		}
+		if err != nil {
+			queue = nil
+			s.recent.clear()
+		}
+		if running == 0 && stored == nil {
+			break
+		}
+		select {
+		case e := <-done:
+			running--
+			for _, r := range e.batch {
+				delete(s.busy, r.ladder())
+			}
+			look = s.passed || slices.ContainsFunc(e.batch, func(r *record) bool { return !r.Logged })
+			err = cmp.Or(err, e.err)
+		case _, more := <-stored:
+			if look = true; !more {
+				stored = nil
+			}
+		}
+	}
+	if err == nil && len(s.unclear) > 0 {
+		err = errors.Join(errUnclear, s.why)
+	}
+	return err
+}
+
+// front returns the records to send next, and makes their ladders busy: of every ladder that is neither busy nor unclear the lowest rung without
+// a receipt.
 func (s *sender) front(ctx context.Context) (front []*record, err error) {
-	var last ladder
+	s.passed = false
 	err = s.i.Store.View(ctx, func(tx store.Tx) error {
 		return tx.Scan([]byte(prefixPending+s.o.ID+"/"), func(_, slot []byte) error {
-			r := new(record)
-			if err := getJSON(tx, slot, r); err != nil {
+			r, err := s.pending(tx, slot)
+			if err != nil {
 				return err
 			}
-			if l := r.ladder(); l != last && !s.unclear[l] {
+			l := r.ladder()
+			if j, busy := s.busy[l]; busy {
+				s.passed = s.passed || r.J != j
+			} else if !s.waits(l) {
 				front = append(front, r)
-				last = l
+				s.busy[l] = r.J
 			}
 			return nil
 		})
@@ -123,19 +177,12 @@ func (s *sender) front(ctx context.Context) (front []*record, err error) {
 	return front, err
 }
 
-// sendAll submits records in batches, several at a time. After the first that fails none is begun.
-func (s *sender) sendAll(ctx context.Context, records []*record) error {
-	g, running := errgroup.WithContext(ctx)
-	g.SetLimit(maxInFlight)
-	for batch := range slices.Chunk(records, batchSize) {
-		g.Go(func() error {
-			if running.Err() != nil {
-				return nil
-			}
-			return s.sendBatch(ctx, batch)
-		})
+func (s *sender) pending(tx store.Tx, slot []byte) (*record, error) {
+	if f, ok := s.recent.of(slot); ok {
+		return f.record, nil
 	}
-	return g.Wait()
+	r := new(record)
+	return r, getJSON(tx, slot, r)
 }
 
 // sendBatch submits one batch and notes the receipts. Records without one stay pending.
@@ -168,6 +215,7 @@ func (s *sender) sendBatch(ctx context.Context, records []*record) error {
 	if err := s.note(ctx, logged); err != nil {
 		return err
 	}
+	s.recent.drop(s.o.ID, records)
 	return s.resolve(ctx, taken)
 }
 
@@ -176,7 +224,7 @@ func (s *sender) wire(ctx context.Context, records []*record) ([]registry.Record
 	out := make([]registry.Record, len(records))
 	err := s.i.Store.View(ctx, func(tx store.Tx) error {
 		for n, r := range records {
-			o, err := loadOctets(tx, r.slot(s.o.ID))
+			o, err := s.octets(tx, r.slot(s.o.ID))
 			if err != nil {
 				return err
 			}
@@ -185,6 +233,13 @@ func (s *sender) wire(ctx context.Context, records []*record) ([]registry.Record
 		return nil
 	})
 	return out, err
+}
+
+func (s *sender) octets(tx store.Tx, slot []byte) (octets, error) {
+	if f, ok := s.recent.of(slot); ok {
+		return f.octets, nil
+	}
+	return loadOctets(tx, slot)
 }
 
 // submit signs and sends one submission, and waits where the registry has no room just now.
@@ -301,6 +356,7 @@ func (s *sender) moveUp(ctx context.Context, r *record) error {
 	if err != nil {
 		return err
 	}
+	s.recent.forget(r.ladder())
 	return s.i.Store.Update(ctx, func(tx store.Tx) error {
 		now := new(record)
 		if err := getJSON(tx, r.slot(s.o.ID), now); errors.Is(err, store.ErrNotFound) || err == nil && (now.ID != r.ID || now.Logged) {

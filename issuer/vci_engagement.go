@@ -71,7 +71,7 @@ func (i *Issuer) issueWithin(ctx context.Context, o *org, drafts []*draft, wait 
 		if err != nil {
 			return err
 		}
-		if err := i.store(ctx, o, s); err != nil {
+		if _, err := i.store(ctx, o, s); err != nil {
 			return err
 		}
 	}
