@@ -203,17 +203,6 @@ func TestObligationsOfTheRegister(t *testing.T) {
 	}
 }
 
-func TestObligationIsPickedByDate(t *testing.T) {
-	for _, c := range []struct {
-		id, day string
-		ok      bool
-	}{{"N-06", "2025-04-01", true}, {"N-06", "2025-03-31", false}, {"W-05", "2019-04-01", true}, {"W-05", "2019-03-31", false}, {"P-01", "2026-03-31", true}, {"X-99", "2026-01-01", false}} {
-		if _, ok := schemas.ObligationOn(c.id, c.day); ok != c.ok {
-			t.Errorf("%s on %s: %v, want %v", c.id, c.day, ok, c.ok)
-		}
-	}
-}
-
 func TestHolidays(t *testing.T) {
 	h := schemas.Holidays()
 	if first, last := h.Years(); first != 2025 || last != 2027 {

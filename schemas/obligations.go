@@ -68,23 +68,8 @@ var Consequences = map[string]string{
 	"L120": "Labor Standards Act, Art. 120",
 }
 
-// InForce reports whether the row is law on day, written YYYY-MM-DD.
-func (o Obligation) InForce(day string) bool {
-	return o.Effective.From <= day && (o.Effective.To == "" || day <= o.Effective.To)
-}
-
 // Obligations returns the register in its order. The caller may change the slice, not what its rows refer to.
 func Obligations() []Obligation { return slices.Clone(obligations()) }
-
-// ObligationOn returns the row of id that is law on day, written YYYY-MM-DD.
-func ObligationOn(id, day string) (Obligation, bool) {
-	for _, o := range obligations() {
-		if o.ID == id && o.InForce(day) {
-			return o, true
-		}
-	}
-	return Obligation{}, false
-}
 
 var obligations = sync.OnceValue(func() []Obligation {
 	entries, err := files.ReadDir("obligations")
