@@ -39,7 +39,7 @@ type badgerStore struct {
 //
 // Maintenance: none is needed from day to day. Superseded and expired values under 4 KiB go with Badger's own compaction. Larger ones
 // stand in the value log, whose space Badger gives back only on demand, which nothing here makes: sealed records are kept for good.
-// To shrink a folder after many erasures, back it up and restore it with Badger's own tool while the service is stopped.
+// So what was deleted or set anew can still be read from the files. Only a copy of the values into a new folder is without it.
 func OpenBadger(dir string, encryptionKey []byte, log *slog.Logger) (Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
