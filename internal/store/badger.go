@@ -250,6 +250,7 @@ func (tx *badgerTx) scanCollected(prefix []byte, fn func(key, value []byte) erro
 func (tx *badgerTx) iterate(prefix []byte, fn func(key, value []byte) error) error {
 	opts := badger.DefaultIteratorOptions
 	opts.Prefix = prefix
+	opts.PrefetchValues = false // by a goroutine and a copy for each: dearer than reading them
 	it := tx.txn.NewIterator(opts)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
