@@ -75,13 +75,6 @@ func writeText(w http.ResponseWriter, text string) {
 	io.WriteString(w, text)
 }
 
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // a reader that went away needs no answer
-}
-
 var (
 	errNotFound = errors.New("no such resource")
 	errMethod   = errors.New("this resource has another method")
@@ -116,7 +109,7 @@ func problemStatus(err error) int {
 
 // writeProblem answers with an RFC 9457 problem.
 func writeProblem(w http.ResponseWriter, err error) {
-	p := registry.Problem{Status: problemStatus(err), Title: err.Error()}
+	p := web.Problem{Status: problemStatus(err), Title: err.Error()}
 	switch {
 	case p.Status == http.StatusInternalServerError:
 		p.Title = "internal error: the operator's log has the cause"
@@ -130,10 +123,7 @@ func writeProblem(w http.ResponseWriter, err error) {
 	case p.Status == http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "5")
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p)
+	web.WriteProblem(w, p)
 }
 
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
@@ -174,7 +164,7 @@ func (s *Server) serveSubmit(slots chan struct{}) http.HandlerFunc {
 			s.fail(w, r, err)
 			return
 		}
-		writeJSON(w, j.status(), registry.SubmitResponse{Results: j.results, Checkpoint: string(checkpoint)})
+		web.WriteJSON(w, j.status(), registry.SubmitResponse{Results: j.results, Checkpoint: string(checkpoint)})
 	}
 }
 
@@ -262,7 +252,7 @@ func answerWith(s *Server, w http.ResponseWriter, r *http.Request) func(any, err
 			s.fail(w, r, err)
 			return
 		}
-		writeJSON(w, http.StatusOK, v)
+		web.WriteJSON(w, http.StatusOK, v)
 	}
 }
 
@@ -275,18 +265,23 @@ func number(text string) (uint64, error) {
 	return n, nil
 }
 
+// numberOrLatest reads a number from 1 on; "latest" is 0.
+func numberOrLatest(text string) (uint64, error) {
+	if text == "latest" {
+		return 0, nil
+	}
+	n, err := number(text)
+	if err == nil && n == 0 {
+		err = errNotFound
+	}
+	return n, err
+}
+
 func (s *Server) serveHead(w http.ResponseWriter, r *http.Request) {
-	var size uint64
-	if text := mux.Vars(r)["size"]; text != "latest" {
-		var err error
-		if size, err = number(text); err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		if size == 0 {
-			s.fail(w, r, errNotFound)
-			return
-		}
+	size, err := numberOrLatest(mux.Vars(r)["size"])
+	if err != nil {
+		s.fail(w, r, err)
+		return
 	}
 	answerWith(s, w, r)(s.processHead(r.Context(), size))
 }
@@ -309,17 +304,10 @@ func (s *Server) serveCheckpoints(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) serveTrustList(w http.ResponseWriter, r *http.Request) {
-	var n uint64
-	if text := mux.Vars(r)["n"]; text != "latest" {
-		var err error
-		if n, err = number(text); err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		if n == 0 {
-			s.fail(w, r, errNotFound)
-			return
-		}
+	n, err := numberOrLatest(mux.Vars(r)["n"])
+	if err != nil {
+		s.fail(w, r, err)
+		return
 	}
 	answerWith(s, w, r)(s.processTrustList(r.Context(), n))
 }
