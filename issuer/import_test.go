@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -59,6 +61,49 @@ func TestActToCome(t *testing.T) {
 	w.Clock.Set(midnight)
 	if r := w.Import("supporter", attestation.TypeSupportInterview, file, issuer.Options{}); !r.OK() || r.Count(issuer.StatusLogged) != 1 {
 		t.Errorf("on the day: %+v", r)
+	}
+}
+
+// TestSendingDoesNotWait: a submission without an answer holds up no other.
+func TestSendingDoesNotWait(t *testing.T) {
+	const workers, months = 60, 20
+	w := issuertest.New(t, store.NewMemory())
+	w.Registry.Unchecked = true
+	p := issuertest.NewWorker(t)
+	var rows [][2]string
+	for n := range workers {
+		if r := w.EngageMore(fmt.Sprint(n), p); !r.OK() {
+			t.Fatal(r.Errors)
+		}
+		for m := range months {
+			rows = append(rows, [2]string{attestation.NewDate(2025, 11, 1).AddMonths(m).String()[:7], fmt.Sprint(n)})
+		}
+	}
+	w.Clock.Set(time.Date(2027, 9, 1, 0, 0, 0, 0, time.UTC))
+	var mu sync.Mutex
+	var first registry.Hash
+	sent, rest := 0, make(chan struct{})
+	w.Registry.Before = func(req registry.SubmitRequest) error {
+		mu.Lock()
+		if sent == 0 {
+			first = req.Records[0].X
+		}
+		held := first == req.Records[0].X
+		if sent += len(req.Records); sent == len(rows) {
+			close(rest)
+		}
+		mu.Unlock()
+		if held {
+			select {
+			case <-rest:
+			case <-time.After(time.Minute):
+				return errors.New("the others wait for the first")
+			}
+		}
+		return nil
+	}
+	if r := pay(t, w, payslips("8.00", rows...), issuer.Options{}); r.Count(issuer.StatusLogged) != len(rows) {
+		t.Errorf("%d of %d rows logged; %v", r.Count(issuer.StatusLogged), len(rows), r.Errors)
 	}
 }
 

@@ -8,7 +8,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"akashi/attestation"
 )
@@ -33,11 +36,7 @@ func ParsePayroll(file string, data []byte, m *Mapping, ledgerKey []byte) *Payro
 		t.fail(0, "", "", "the organization has no ledger key", "set one up: at least 16 secret random octets")
 	} else if len(t.header) > 0 && p.findColumns() {
 		out.Ignored = t.ignored(p.used())
-		for _, row := range t.rows {
-			if r, ok := p.read(row); ok {
-				out.Rows = append(out.Rows, r)
-			}
-		}
+		out.Rows = p.readAll(t.rows)
 		p.noteBlanks()
 		out.Rows = p.refuseTwice(out.Rows)
 	}
@@ -51,9 +50,64 @@ type payrollReader struct {
 	*table
 	mapping        *Mapping
 	key            []byte
-	columns        map[string]int // field to column
+	columns        map[string]int      // field to column
+	yen            []string            // the fields that are amounts
+	codes          map[string][]string // of allowances, overtime_pay and deductions
 	methods, kinds choice
 	blanks         map[string]int // column name to number of empty cells read as 0
+}
+
+// yenFields are the fields that are amounts, besides those with codes.
+var yenFields = []string{"base", "absence", "gross", "total_deductions", "net"}
+
+// prepare finds what is the same for all rows.
+func (p *payrollReader) prepare() {
+	for _, field := range slices.Sorted(maps.Keys(p.columns)) {
+		if codedField.MatchString(field) || slices.Contains(yenFields, field) {
+			p.yen = append(p.yen, field)
+		}
+	}
+	p.codes = map[string][]string{}
+	for _, prefix := range []string{"allowances", "overtime_pay", "deductions"} {
+		p.codes[prefix] = p.mapping.coded(prefix)
+	}
+}
+
+// readAll returns the wages in rows without errors, read on all processors.
+func (p *payrollReader) readAll(rows []tableRow) (wages []PayrollRow) {
+	type part struct {
+		reader payrollReader
+		wages  []PayrollRow
+	}
+	p.prepare()
+	var parts []*part
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for chunk := range slices.Chunk(rows, 256) {
+		found := *p.table
+		found.errors, found.notes = nil, nil
+		next := &part{reader: *p}
+		next.reader.table = &found
+		parts = append(parts, next)
+		g.Go(func() error {
+			for _, row := range chunk {
+				if w, ok := next.reader.read(row); ok {
+					next.wages = append(next.wages, w)
+				}
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	for _, done := range parts {
+		wages = append(wages, done.wages...)
+		p.errors = append(p.errors, done.reader.errors...)
+		p.notes = append(p.notes, done.reader.notes...)
+		for column, n := range done.reader.blanks {
+			p.countBlanks(column, n)
+		}
+	}
+	return wages
 }
 
 func (p *payrollReader) findColumns() bool {
@@ -139,17 +193,14 @@ func payPeriod(month attestation.Period, closingDay int) (from, to attestation.D
 // readAmounts returns the amount in every mapped column of yen. Gross and net are never taken as 0 from an empty cell: a row that was not
 // filled in must not become a statement that nothing was due.
 func (p *payrollReader) readAmounts(c *cells) map[string]int64 {
-	amounts := map[string]int64{}
-	for field := range p.columns {
-		switch {
-		case codedField.MatchString(field), slices.Contains([]string{"base", "absence", "gross", "total_deductions", "net"}, field):
-			if c.blank(field) && p.mapping.blankIsZero() && field != "gross" && field != "net" {
-				p.countBlank(c.name(field))
-				amounts[field] = 0
-				continue
-			}
-			amounts[field] = c.yen(field)
+	amounts := make(map[string]int64, len(p.yen))
+	for _, field := range p.yen {
+		if c.blank(field) && p.mapping.blankIsZero() && field != "gross" && field != "net" {
+			p.countBlanks(c.name(field), 1)
+			amounts[field] = 0
+			continue
 		}
+		amounts[field] = c.yen(field)
 	}
 	return amounts
 }
@@ -163,7 +214,7 @@ func (p *payrollReader) readHours(c *cells, w *attestation.WagePayment) {
 			return ""
 		}
 		if c.blank(field) && p.mapping.blankIsZero() {
-			p.countBlank(c.name(field))
+			p.countBlanks(c.name(field), 1)
 			return "0.0"
 		}
 		return c.hours(field)
@@ -175,14 +226,14 @@ func (p *payrollReader) readHours(c *cells, w *attestation.WagePayment) {
 // balance checks what every payslip satisfies: payments minus deductions is the net, and the totals are the sums of their parts.
 func (p *payrollReader) balance(c *cells, a map[string]int64) {
 	sum := func(prefix string) (s int64) {
-		for _, code := range p.mapping.coded(prefix) {
+		for _, code := range p.codes[prefix] {
 			s += a[prefix+"."+code]
 		}
 		return s
 	}
 	deductions := sum("deductions")
 	if p.mapping.has("total_deductions") {
-		if len(p.mapping.coded("deductions")) > 0 && deductions != a["total_deductions"] {
+		if len(p.codes["deductions"]) > 0 && deductions != a["total_deductions"] {
 			c.fail("total_deductions", "the total is not the sum of the deductions", "map every column of deductions, or correct the row in the payroll program")
 		}
 		deductions = a["total_deductions"]
@@ -201,7 +252,7 @@ func (p *payrollReader) balance(c *cells, a map[string]int64) {
 // setAmounts puts the amounts into the claims. Every mapped code is stated, 0 too, so that the number of claims tells nothing.
 func (p *payrollReader) setAmounts(w *attestation.WagePayment, a map[string]int64) {
 	group := func(prefix string) map[string]int64 {
-		codes := p.mapping.coded(prefix)
+		codes := p.codes[prefix]
 		if len(codes) == 0 {
 			return nil
 		}
@@ -234,11 +285,11 @@ func (p *payrollReader) readKind(c *cells, w *attestation.WagePayment) {
 	}
 }
 
-func (p *payrollReader) countBlank(column string) {
+func (p *payrollReader) countBlanks(column string, n int) {
 	if p.blanks == nil {
 		p.blanks = map[string]int{}
 	}
-	p.blanks[column]++
+	p.blanks[column] += n
 }
 
 func (p *payrollReader) noteBlanks() {
