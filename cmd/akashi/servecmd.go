@@ -117,7 +117,7 @@ func (in *instance) flush(ctx context.Context) {
 	defer t.Stop()
 	for {
 		if n, err := in.issuer.Flush(ctx); err != nil && ctx.Err() == nil {
-			in.opt.log.WarnContext(ctx, "records still wait for the registry", "err", err)
+			in.opt.log.WarnContext(ctx, "records still wait for the registry", "error", err)
 		} else if n > 0 {
 			in.opt.log.InfoContext(ctx, "records sent to the registry", "records", n)
 		}
