@@ -58,16 +58,15 @@ type fakeIssuer struct {
 	proofType string
 	header    keys.Header // of credentials and status lists; nil: the kid of the key
 
-	mu       sync.Mutex
-	nonce    int            // of DPoP
-	proofs   map[string]int // c_nonce -> times it may be used
-	asked    map[string]int // requests by path
-	events   []string       // notifications
-	keys     []keys.Public  // of the last request
-	form     url.Values     // of the last token request
-	bound    string         // DPoP thumbprint
-	verifier string
-	pushed   url.Values
+	mu     sync.Mutex
+	nonce  int            // of DPoP
+	proofs map[string]int // c_nonce -> times it may be used
+	asked  map[string]int // requests by path
+	events []string       // notifications
+	keys   []keys.Public  // of the last request
+	form   url.Values     // of the last token request
+	bound  string         // DPoP thumbprint
+	pushed url.Values
 }
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -584,7 +583,9 @@ func TestCollectRefuses(t *testing.T) {
 			}
 		}, want: web.ErrFetchSize},
 		{name: "a redirect with the token in hand", spoil: func(f *fakeIssuer) {
-			f.handle["/o/1/credential"] = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://other.example/", 307) }
+			f.handle["/o/1/credential"] = func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "https://other.example/", http.StatusTemporaryRedirect)
+			}
 		}, says: "307"},
 		{name: "format", spoil: func(f *fakeIssuer) {
 			f.issuer = func(m *oid4vc.IssuerMetadata) {
@@ -723,8 +724,12 @@ func TestOpenOfferRefuses(t *testing.T) {
 	}
 	o.fake.handle["/gone"] = http.NotFound
 	o.fake.handle["/html"] = func(w http.ResponseWriter, _ *http.Request) { web.WriteBody(w, 200, "text/html", []byte("<p>")) }
-	o.fake.handle["/inside"] = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://10.0.0.1/offer", 302) }
-	o.fake.handle["/plain"] = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://example.com/offer", 302) }
+	o.fake.handle["/inside"] = func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://10.0.0.1/offer", http.StatusFound)
+	}
+	o.fake.handle["/plain"] = func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://example.com/offer", http.StatusFound)
+	}
 	for name, c := range map[string]struct {
 		link string
 		want error
