@@ -24,6 +24,11 @@ const (
 // shown verifies one credential of a presentation, with its key binding, and returns the paths that it discloses.
 func shown(t testing.TB, s *setup, compact string) (id string, paths []string) {
 	t.Helper()
+	return shownTo(t, s, compact, audience, nonce)
+}
+
+func shownTo(t testing.TB, s *setup, compact, audience, nonce string) (id string, paths []string) {
+	t.Helper()
 	u, err := sdjwt.Parse(compact)
 	if err != nil {
 		t.Fatal(err)

@@ -3,12 +3,13 @@
 //
 // Attestations come from the registry, which gives whole buckets of records, so that neither it nor any employer learns which records the
 // wallet wants ([Wallet.Sync]). Engagements, and credentials of any other kind, come from an issuer by OpenID for Verifiable Credential Issuance
-// 1.0 with HAIP 1.0: [Wallet.OpenOffer], then [Wallet.Collect] when the person agrees, later [Wallet.Refresh]. What the wallet stores it has
+// 1.0 with HAIP 1.0: [Wallet.OpenOffer], then [Wallet.Collect] when the person agrees, later [Wallet.Refresh]. Verifiers are answered by OpenID for
+// Verifiable Presentations 1.0: [Wallet.OpenRequest], [Wallet.Answer], then [Wallet.Send], or [Wallet.Refuse]. What the wallet stores it has
 // verified: issuer on the trust list (that was in force when the entry was logged), signature, type, holder key, and that the registry's proofs
 // hold under the pinned policies ([Wallet.Pin]). Everything can be saved in an encrypted file ([Wallet.Backup]).
 //
-// Left out: presenting by OpenID for Verifiable Presentations (this wallet writes presentations to files), credentials of other formats than
-// SD-JWT VC, and types that extend others.
+// Left out: presenting over the Digital Credentials API, transaction data, credentials of other formats than SD-JWT VC, and types that extend
+// others. A backup does not hold the record of what was shown to whom.
 package wallet
 
 import (
@@ -49,6 +50,8 @@ type Config struct {
 	// IssuerRoots are certification authorities of issuers that are not on the trust list, for who chooses to trust such; without any their
 	// certificates are believed like the https address they came from.
 	IssuerRoots []*x509.Certificate
+	// VerifierRoots are certification authorities whose certificates show who asks for a presentation, besides the keys on the trust list.
+	VerifierRoots []*x509.Certificate
 }
 
 // Wallet is an opened wallet.
@@ -152,6 +155,7 @@ func (w *Wallet) DeliveryProof() (string, error) {
 //	key/<thumbprint>                             private JWK that a Credential is bound to
 //	instance/<authorization server>              private JWK that the wallet provider attests there
 //	waiting/<ID>                                 SD-JWT that is not in the registry yet
+//	shown/<time> <random>                        Receipt
 const (
 	keySettings  = "settings"
 	prefixItem   = "item/"
@@ -165,6 +169,7 @@ const (
 	prefixKey        = "key/"
 	prefixInstance   = "instance/"
 	prefixWaiting    = "waiting/"
+	prefixShown      = "shown/"
 )
 
 // Item is one document in the wallet.

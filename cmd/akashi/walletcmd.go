@@ -51,7 +51,7 @@ func newWallet(s streams) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&w.dir, "wallet", "", "folder of the wallet")
 	cmd.PersistentFlags().StringVar(&w.ca, "ca", "", "PEM file of the certificate authority to trust besides the system's")
 	cmd.PersistentFlags().BoolVar(&w.json, "json", false, "print one JSON document")
-	cmd.AddCommand(w.newInit(s), w.newPin(s), w.newReceive(s), w.newSync(s), w.newRefresh(s), w.newList(s), w.newShow(s), w.newStatement(s), w.newPresent(s),
+	cmd.AddCommand(w.newInit(s), w.newPin(s), w.newReceive(s), w.newSync(s), w.newRefresh(s), w.newList(s), w.newShow(s), w.newStatement(s), w.newPresent(s), w.newLog(s),
 		w.newBackup(s), w.newRestore(s), w.newExport(s))
 	return cmd
 }
@@ -116,6 +116,10 @@ func (f *walletFlags) openStore(file walletFile, pass []byte) (store.Store, *wal
 	if err != nil {
 		return nil, nil, err
 	}
+	roots, err := authorities(file.CA)
+	if err != nil {
+		return nil, nil, err
+	}
 	key, err := scrypt.Key(pass, file.Salt, 1<<file.LogN, 8, 1, 32)
 	if err != nil {
 		return nil, nil, err
@@ -124,7 +128,7 @@ func (f *walletFlags) openStore(file walletFile, pass []byte) (store.Store, *wal
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the wallet, is the passphrase right? %w", err)
 	}
-	return st, &wallet.Config{Store: st, Registry: &registry.Client{BaseURL: file.Registry, HTTP: client}, Web: issuers}, nil
+	return st, &wallet.Config{Store: st, Registry: &registry.Client{BaseURL: file.Registry, HTTP: client}, Web: issuers, VerifierRoots: roots}, nil
 }
 
 // passphrase takes AKASHI_PASSPHRASE, or asks on a terminal; twice for a new wallet.
@@ -473,31 +477,31 @@ func (o *statementFlags) claims() (*attestation.WorkerStatement, error) {
 	return c, nil
 }
 
+// presentFlags are the flags of `akashi wallet present`.
+type presentFlags struct {
+	wallet.PresentOptions
+	out                   string
+	yes, trustAny, refuse bool
+}
+
 func (f *walletFlags) newPresent(s streams) *cobra.Command {
-	var o wallet.PresentOptions
-	var out string
-	var yes bool
+	var o presentFlags
 	cmd := &cobra.Command{
-		Use:   "present",
-		Short: "Show proof: write a presentation for one audience to a file",
-		Args:  exactArgs(),
-		RunE: f.with(s, func(ctx context.Context, w *wallet.Wallet, _ []string) error {
-			if o.Audience == "" || o.Nonce == "" || out == "" {
-				return &exitError{exitUsage, errors.New("--aud, --nonce and --out are needed")}
+		Use:   "present [LINK]",
+		Short: "Show proof: answer a verifier's link or QR code, or write a presentation for one audience to a file",
+		Long: "With a LINK, openid4vp://, haip-vp:// or https, answer the verifier who made it (OpenID4VP). You see who asks and what would be shown, and\n" +
+			"are asked before anything is sent; --hide leaves out more, --refuse tells the verifier that you show nothing. Who is not on the trust list\n" +
+			"and has no certificate of the authority given with --ca is refused, unless --trust-any is given. An assessment asks twice: the verifier\n" +
+			"shows a second link. Without a LINK, write a presentation for --aud and --nonce to the file --out.",
+		Args: cobra.ArbitraryArgs,
+		RunE: f.with(s, func(ctx context.Context, w *wallet.Wallet, args []string) error {
+			if err := o.check(args); err != nil {
+				return &exitError{exitUsage, err}
 			}
-			p, err := w.Present(ctx, o)
-			if err != nil {
-				return err
+			if len(args) == 1 {
+				return f.presentLink(ctx, s, w, args[0], &o)
 			}
-			s.say("for %s: the engagement, %d attestations, %d own statements", o.Audience, len(p.Attestations), len(p.Statements))
-			if !yes && !confirm(s, "Write it?") {
-				return &exitError{exitFails, errors.New("nothing was written")}
-			}
-			data, err := json.Marshal(p)
-			if err != nil {
-				return err
-			}
-			return writeFile(out, data, 0o600)
+			return o.writeFile(ctx, s, w)
 		}),
 	}
 	c := cmd.Flags()
@@ -505,10 +509,45 @@ func (f *walletFlags) newPresent(s streams) *cobra.Command {
 	c.StringVar(&o.Audience, "aud", "", "for whom: the verifier's client id, or an issuer identifier to enrol there")
 	c.StringVar(&o.Nonce, "nonce", "", "the number that the audience gave; enrol to enrol")
 	c.StringArrayVar(&o.Show, "show", nil, "show only the engagement, with the claims at or below this path; repeatable")
-	c.StringArrayVar(&o.Hide, "hide", nil, "leave out this document (ID) or claim of the engagement (path); repeatable")
-	c.StringVar(&out, "out", "", "file to write")
-	c.BoolVar(&yes, "yes", false, "do not ask")
+	c.StringArrayVar(&o.Hide, "hide", nil, "leave out this document (ID), claim of the engagement (path) or of another document (ID.path); repeatable")
+	c.StringVar(&o.out, "out", "", "file to write")
+	c.BoolVar(&o.yes, "yes", false, "do not ask")
+	c.BoolVar(&o.refuse, "refuse", false, "with a LINK: tell the verifier that you show nothing")
+	c.BoolVar(&o.trustAny, "trust-any", false, "with a LINK: show it to a verifier whom nobody knows")
 	return cmd
+}
+
+// check tells the two forms of the command apart.
+func (o *presentFlags) check(args []string) error {
+	toFile := o.Audience != "" || o.Nonce != "" || o.out != "" || len(o.Show) > 0
+	switch {
+	case len(args) > 1:
+		return errors.New("one LINK can be answered at a time")
+	case len(args) == 1 && toFile:
+		return errors.New("--aud, --nonce, --show and --out go without a LINK: the verifier says what it asks for")
+	case len(args) == 0 && (o.refuse || o.trustAny):
+		return errors.New("--refuse and --trust-any need a LINK")
+	case len(args) == 0 && (o.Audience == "" || o.Nonce == "" || o.out == ""):
+		return errors.New("a LINK, or --aud, --nonce and --out, are needed")
+	}
+	return nil
+}
+
+// writeFile writes a presentation to a file.
+func (o *presentFlags) writeFile(ctx context.Context, s streams, w *wallet.Wallet) error {
+	p, err := w.Present(ctx, o.PresentOptions)
+	if err != nil {
+		return err
+	}
+	s.say("for %s: the engagement, %d attestations, %d own statements", o.Audience, len(p.Attestations), len(p.Statements))
+	if !o.yes && !confirm(s, "Write it?") {
+		return &exitError{exitFails, errors.New("nothing was written")}
+	}
+	data, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return writeFile(o.out, data, 0o600)
 }
 
 // confirm asks a yes or no question; anything but yes is no, and so is no terminal to ask on.

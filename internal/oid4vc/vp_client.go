@@ -49,6 +49,7 @@ type ExpectRequest struct {
 	ClientID    string              // of the link, octet by octet
 	WalletNonce string              // that the wallet sent, "" for none
 	Roots       []*x509.Certificate // for verifiers known by a certificate; without any, none is accepted
+	AnyRoot     bool                // take certificates of whatever authority: they then show nothing but that the client_id's own key signed
 	Now         time.Time
 }
 
@@ -69,7 +70,7 @@ func (u *UnverifiedPresentationRequest) identify(want ExpectRequest) (*VerifiedR
 	v := &VerifiedRequest{PresentationRequest: u.wire.PresentationRequest, Prefix: prefix}
 	switch prefix {
 	case PrefixX509SANDNS, PrefixX509Hash:
-		v.Key, v.Leaf, err = keys.VerifyChain(u.token.Header().X5C, want.Roots, want.Now)
+		v.Key, v.Leaf, err = want.leaf(u.token.Header().X5C)
 		if err == nil && !leafIs(prefix, rest, v.Leaf) {
 			err = errors.New("the certificate is of another client_id")
 		}
@@ -85,6 +86,22 @@ func (u *UnverifiedPresentationRequest) identify(want ExpectRequest) (*VerifiedR
 		return nil, ErrVPRequestSignature.because(err)
 	}
 	return v, nil
+}
+
+// leaf returns the key and the certificate that signed.
+func (want ExpectRequest) leaf(x5c []string) (keys.Public, *x509.Certificate, error) {
+	if !want.AnyRoot {
+		return keys.VerifyChain(x5c, want.Roots, want.Now)
+	}
+	chain, err := keys.ParseChain(x5c)
+	if err != nil {
+		return keys.Public{}, nil, err
+	}
+	if want.Now.Before(chain[0].NotBefore) || want.Now.After(chain[0].NotAfter) {
+		return keys.Public{}, nil, errors.New("the certificate is not valid now")
+	}
+	key, err := keys.PublicFrom(chain[0].PublicKey)
+	return key, chain[0], err
 }
 
 func leafIs(prefix, rest string, leaf *x509.Certificate) bool {
