@@ -61,9 +61,9 @@ var wantedClaims = []struct {
 
 // assessmentQuery asks for what an assessment of an engagement needs. Only the engagement is required: with its period secrets the records, and
 // their absence, are found in the registry. The attestations show the amounts, and a wallet that knows no "multiple" sends one of each.
-func assessmentQuery(id string, e *attestation.Engagement) *dcql.Query {
+func assessmentQuery(id string, e *attestation.Engagement, today attestation.Date) *dcql.Query {
 	q := &dcql.Query{
-		Credentials: []dcql.Credential{planQuery(e)},
+		Credentials: []dcql.Credential{planQuery(e, today)},
 		Sets:        []dcql.CredentialSet{{Options: [][]string{{idEngagement}}}},
 	}
 	engagements := []any{id}
@@ -91,8 +91,9 @@ func assessmentQuery(id string, e *attestation.Engagement) *dcql.Query {
 	return q
 }
 
-// planQuery asks for the period secrets of a plan and the terms. The claim sets go from the whole plan over ranges of the latest months to none.
-func planQuery(e *attestation.Engagement) dcql.Credential {
+// planQuery asks for the period secrets of a plan and the terms, and for no period that begins after today: what is opened stays open, and
+// nobody needs to read what is yet to come. The claim sets go from the whole of it over ranges of the latest months to none.
+func planQuery(e *attestation.Engagement, today attestation.Date) dcql.Credential {
 	c := dcql.Credential{
 		ID: idEngagement, Format: dcql.FormatSDJWTVC, Meta: &dcql.Meta{VCTs: []string{attestation.TypeEngagement.VCT()}},
 		Claims: []dcql.Claim{{ID: "contract", Path: dcql.Path{"contract_hash"}, Values: []any{e.ContractHash}}},
@@ -107,6 +108,9 @@ func planQuery(e *attestation.Engagement) dcql.Credential {
 	var slots []slot
 	for _, s := range slices.Sorted(maps.Keys(e.Slots)) {
 		for _, p := range slices.Sorted(maps.Keys(e.Slots[s])) {
+			if p.First().After(today) {
+				continue
+			}
 			id := fmt.Sprintf("s%d", len(slots))
 			c.Claims = append(c.Claims, dcql.Claim{ID: id, Path: dcql.Path{"slots", string(s), string(p), "s"}})
 			slots = append(slots, slot{id, p.Last()})
@@ -126,8 +130,12 @@ func planQuery(e *attestation.Engagement) dcql.Credential {
 	for _, terms := range wantedTerms {
 		add(func(slot) bool { return true }, terms)
 	}
+	last := e.End
+	if today.Before(last) {
+		last = today
+	}
 	for _, months := range monthRanges {
-		first := e.End.AddMonths(-months)
+		first := last.AddMonths(-months)
 		for _, terms := range wantedTerms {
 			add(func(s slot) bool { return s.until.After(first) }, terms)
 		}
@@ -151,7 +159,7 @@ func (v *VP) advance(ctx context.Context, s *session, presented presentations) (
 			return nil, refuseResponse(evidence.CodeEngagementClaims, "an engagement was asked for", sdjwt.ErrVCT)
 		}
 		s.Assessment.Engagement = shown.verified.ID
-		s.Exchange.Query = assessmentQuery(shown.verified.ID, engagement)
+		s.Exchange.Query = assessmentQuery(shown.verified.ID, engagement, attestation.DateOf(v.Now()))
 		return nil, checkQuery(s.Exchange.Query)
 	}
 	if shown.verified.ID != s.Assessment.Engagement {

@@ -22,7 +22,7 @@ func TestAssessmentQueryOfFiveYears(t *testing.T) {
 			slots++
 		}
 	}
-	q := assessmentQuery("id", e)
+	q := assessmentQuery("id", e, e.End)
 	if err := checkQuery(q); err != nil {
 		t.Fatal(err)
 	}
@@ -47,5 +47,25 @@ func TestAssessmentQueryOfFiveYears(t *testing.T) {
 		if s.IsRequired() != (i == 0) {
 			t.Errorf("set %d: required %v", i, s.IsRequired())
 		}
+	}
+}
+
+// TestAssessmentAsksForNothingToCome: what is opened stays open, so a period that has not begun is not asked for.
+func TestAssessmentAsksForNothingToCome(t *testing.T) {
+	e := &attestation.Engagement{
+		Start: attestation.NewDate(2025, 11, 1), End: attestation.NewDate(2027, 10, 31), ClosingDay: 31,
+		Slots: map[attestation.Stream]map[attestation.Period]attestation.Slot{attestation.WageBank: {}},
+	}
+	for _, p := range e.Plan()[attestation.WageBank] {
+		e.Slots[attestation.WageBank][p] = attestation.Slot{}
+	}
+	var asked []any
+	for _, c := range planQuery(e, attestation.NewDate(2026, 1, 15)).Claims {
+		if c.Path[0] == "slots" {
+			asked = append(asked, c.Path[2])
+		}
+	}
+	if want := []any{"2025-11", "2025-12", "2026-01"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %v, want %v", asked, want)
 	}
 }
