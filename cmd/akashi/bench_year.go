@@ -35,12 +35,12 @@ func benchYear(ctx context.Context, b *benchRun) error {
 	if err != nil {
 		return err
 	}
-	b.add("evidence.bytes_year", float64(len(data)))
-	perSlot, err := slotBytes(f)
+	sizes, err := proofSizes(f)
 	if err != nil {
 		return err
 	}
-	b.add("evidence.bytes_slot", perSlot)
+	b.add("evidence.bytes_year", sizes.year())
+	b.add("evidence.bytes_slot", sizes.slot())
 
 	bare, err := bareChecks(f, trust)
 	if err != nil {
@@ -177,16 +177,44 @@ func checkYear(f *evidence.File) error {
 	return nil
 }
 
-// slotBytes returns the mean size of a slot's record in the file without the credential itself.
-func slotBytes(f *evidence.File) (float64, error) {
-	total := 0
-	for _, r := range f.Slots {
-		r.JWT, r.A = "", nil
-		data, err := json.Marshal(r)
-		if err != nil {
-			return 0, err
-		}
-		total += len(data)
+// proofBytes holds the mean sizes of what proves the slots of a file, the credentials themselves left out.
+type proofBytes struct {
+	present, absent float64 // record of a slot
+	share           float64 // of all slots that are present
+	note            float64 // a checkpoint that bounds a time
+	head            float64 // the head, and the checkpoint that everything is proved against
+}
+
+// slot is what one slot takes in the mean.
+func (p proofBytes) slot() float64 { return p.share*p.present + (1-p.share)*p.absent }
+
+// year is what 12 present and 12 absent slots take, with two bounds of time for each present one and the head.
+func (p proofBytes) year() float64 { return 12*(p.present+2*p.note) + 12*p.absent + p.head }
+
+func proofSizes(f *evidence.File) (p proofBytes, err error) {
+	size := func(v any) float64 {
+		data, marshalErr := json.Marshal(v)
+		err = errors.Join(err, marshalErr)
+		return float64(len(data))
 	}
-	return float64(total) / float64(len(f.Slots)), nil
+	members := 0
+	for _, r := range f.Slots {
+		proof, parseErr := registry.ParseProof(r.Proof)
+		if parseErr != nil {
+			return p, parseErr
+		}
+		r.JWT, r.A = "", nil
+		if proof.Kind != registry.ProofMember {
+			p.absent += size(r)
+			continue
+		}
+		p.present += size(r)
+		members++
+	}
+	p.present /= float64(members)
+	p.absent /= float64(len(f.Slots) - members)
+	p.share = float64(members) / float64(len(f.Slots))
+	p.note = size(f.Notes) / float64(len(f.Notes))
+	p.head = size(f.Head) + size(f.Checkpoint)
+	return p, err
 }

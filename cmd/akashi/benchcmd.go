@@ -40,7 +40,7 @@ var benchFigures = []benchFigure{
 	{"sdjwt.verify_kb", "us", "the same with key binding; raw: two ES256 verifications"},
 	{"import.rows", "rows/s", "payroll rows from CSV to signed, sealed, stored and logged with a receipt; raw: ES256 signatures/s of one thread"},
 	{"evidence.verify_year", "ms", "file with 60 attestations and 24 empty slots; raw: its bare signature checks"},
-	{"evidence.bytes_year", "B", "that file"},
+	{"evidence.bytes_year", "B", "proofs of 12 present and 12 absent slots of it, with their bounds of time and the head"},
 	{"evidence.bytes_slot", "B", "proofs of one rung in it: key, map, log, hash of box B"},
 	{"registry.pipeline", "entries/s", "log, map, head and publication, epochs of 5,000, 72-byte entries, records not stored; raw: SHA-256 leaf hashes/s of one thread"},
 	{"registry.pipeline_admitted", "entries/s", "from octets of requests, each one record under its own JWT, all stored, to receipts; raw: ES256 verifications/s of one thread"},

@@ -70,7 +70,7 @@ type Config struct {
 	AuditInterval  time.Duration // auditors are asked at most once in it while nobody waits for them; default 1 s
 	RetryInterval  time.Duration // pause before a checkpoint without quorum is brought again; default 2 s
 
-	// MapFileEpochs is after how many epochs a map in memory is written to its file, which is done at Close too; default 1,000.
+	// MapFileEpochs is after how many epochs a map in memory is written to its file, which is done at Close too, so that a start after a crash replays no more; default 200.
 	MapFileEpochs uint64
 
 	// Reserve is how many bytes the disks of Dir and Folders, those of the store among them, must have free: below it nothing is taken in
@@ -202,7 +202,7 @@ func (c *Config) complete() error {
 		c.Traces = noop.NewTracerProvider()
 	}
 	orDefault(&c.Map, MapMemory)
-	orDefault(&c.MapFileEpochs, 1000)
+	orDefault(&c.MapFileEpochs, 200)
 	orDefault(&c.EpochInterval, time.Second)
 	orDefault(&c.WitnessTimeout, 5*time.Second)
 	orDefault(&c.WitnessGrace, time.Second)
