@@ -65,13 +65,13 @@ func (i *Issuer) lookup(ctx context.Context, asked []registry.Key) (*registry.Ve
 func (i *Issuer) see(ctx context.Context, now seenHead) error {
 	return i.Store.Update(ctx, func(tx store.Tx) error {
 		var newest seenHead
-		if err := getJSON(tx, []byte(keySeenHead), &newest); err != nil && !errors.Is(err, store.ErrNotFound) {
+		if err := store.GetJSON(tx, []byte(keySeenHead), &newest); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		if now.Size <= newest.Size {
 			return nil
 		}
-		return setJSON(tx, []byte(keySeenHead), now)
+		return store.SetJSON(tx, []byte(keySeenHead), now)
 	})
 }
 
@@ -176,7 +176,7 @@ func (c *confirmer) next(ctx context.Context, after []byte) (batch []*record, la
 				return nil
 			}
 			r := new(record)
-			if err := getJSON(tx, slot, r); err != nil {
+			if err := store.GetJSON(tx, slot, r); err != nil {
 				return err
 			}
 			batch, last = append(batch, r), append([]byte(nil), key...)
@@ -263,7 +263,7 @@ func (c *confirmer) change(ctx context.Context, records []*record) error {
 	return c.i.Store.Update(ctx, func(tx store.Tx) error {
 		for _, r := range records {
 			now := new(record)
-			err := getJSON(tx, r.slot(c.o.ID), now)
+			err := store.GetJSON(tx, r.slot(c.o.ID), now)
 			if errors.Is(err, store.ErrNotFound) || err == nil && (now.ID != r.ID || !now.Logged || now.Confirmed || now.Receipt != r.Receipt) {
 				continue
 			}

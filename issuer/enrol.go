@@ -204,7 +204,7 @@ func openedSecrets(e *attestation.Engagement, want func(attestation.Stream) bool
 // earlier returns what is stored under the reference, nil when there is nothing. Another engagement there is an error.
 func (e *Enrolment) earlier(tx store.Tx, orgID string) (*Enrolment, error) {
 	old := new(Enrolment)
-	switch err := getJSON(tx, enrolKey(orgID, e.Reference), old); {
+	switch err := store.GetJSON(tx, enrolKey(orgID, e.Reference), old); {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, nil
 	case err != nil:
@@ -226,7 +226,7 @@ func (e *Enrolment) save(tx store.Tx, orgID string) error {
 			return err
 		}
 	}
-	if err := setJSON(tx, enrolKey(orgID, e.Reference), e); err != nil {
+	if err := store.SetJSON(tx, enrolKey(orgID, e.Reference), e); err != nil {
 		return err
 	}
 	return tx.Set(engagementKey(orgID, e.Engagement), []byte(e.Reference))

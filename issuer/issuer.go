@@ -227,21 +227,5 @@ func unconfirmedKey(slot []byte) []byte {
 }
 
 func (i *Issuer) get(ctx context.Context, key []byte, v any) error {
-	return i.Store.View(ctx, func(tx store.Tx) error { return getJSON(tx, key, v) })
-}
-
-func getJSON(tx store.Tx, key []byte, v any) error {
-	b, err := tx.Get(key)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(b, v)
-}
-
-func setJSON(tx store.Tx, key []byte, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return tx.Set(key, b)
+	return i.Store.View(ctx, func(tx store.Tx) error { return store.GetJSON(tx, key, v) })
 }

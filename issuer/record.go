@@ -75,7 +75,7 @@ func (r *record) slot(orgID string) []byte { return slotKey(orgID, r.ladder(), r
 // save stores the record; with its octets when they are new.
 func (r *record) save(tx store.Tx, orgID string, o *octets) error {
 	slot := r.slot(orgID)
-	if err := setJSON(tx, slot, r); err != nil {
+	if err := store.SetJSON(tx, slot, r); err != nil {
 		return err
 	}
 	if o != nil {
@@ -123,7 +123,7 @@ func follow(tx store.Tx, key []byte) (*record, error) {
 		return nil, err
 	}
 	r := new(record)
-	err = getJSON(tx, slot, r)
+	err = store.GetJSON(tx, slot, r)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, errOctets
 	}

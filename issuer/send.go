@@ -182,7 +182,7 @@ func (s *sender) pending(tx store.Tx, slot []byte) (*record, error) {
 		return f.record, nil
 	}
 	r := new(record)
-	return r, getJSON(tx, slot, r)
+	return r, store.GetJSON(tx, slot, r)
 }
 
 // sendBatch submits one batch and notes the receipts. Records without one stay pending.
@@ -338,7 +338,7 @@ func (s *sender) enrolment(ctx context.Context, r *record) (*Enrolment, error) {
 		if err != nil {
 			return err
 		}
-		return getJSON(tx, enrolKey(s.o.ID, string(reference)), e)
+		return store.GetJSON(tx, enrolKey(s.o.ID, string(reference)), e)
 	})
 	return e, err
 }
@@ -359,7 +359,7 @@ func (s *sender) moveUp(ctx context.Context, r *record) error {
 	s.recent.forget(r.ladder())
 	return s.i.Store.Update(ctx, func(tx store.Tx) error {
 		now := new(record)
-		if err := getJSON(tx, r.slot(s.o.ID), now); errors.Is(err, store.ErrNotFound) || err == nil && (now.ID != r.ID || now.Logged) {
+		if err := store.GetJSON(tx, r.slot(s.o.ID), now); errors.Is(err, store.ErrNotFound) || err == nil && (now.ID != r.ID || now.Logged) {
 			return nil // another run was faster
 		} else if err != nil {
 			return err
@@ -382,7 +382,7 @@ func (s *sender) moveUp(ctx context.Context, r *record) error {
 func (s *sender) takeWaiting(tx store.Tx, r *record) (rungs []waiting, err error) {
 	err = tx.Scan(pendingKey(ladderKey(s.o.ID, r.ladder())), func(_, slot []byte) (err error) {
 		w := waiting{record: new(record)}
-		if err := getJSON(tx, slot, w.record); err != nil {
+		if err := store.GetJSON(tx, slot, w.record); err != nil {
 			return err
 		}
 		if w.record.J < r.J || w.record.J > r.J && w.record.Receipt != 0 {

@@ -172,10 +172,10 @@ func (i *Issuer) vciSecrets(ctx context.Context) (*vciSecrets, error) {
 	}
 	s := new(vciSecrets)
 	err = i.Store.Update(ctx, func(tx store.Tx) error {
-		err := getJSON(tx, keyVCISecrets, s)
+		err := store.GetJSON(tx, keyVCISecrets, s)
 		if errors.Is(err, store.ErrNotFound) {
 			*s = *fresh
-			err = setJSON(tx, keyVCISecrets, s)
+			err = store.SetJSON(tx, keyVCISecrets, s)
 		}
 		return err
 	})

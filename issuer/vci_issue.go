@@ -41,7 +41,7 @@ func (m *made) save(tx store.Tx, orgID string) error {
 			return err
 		}
 	}
-	return setJSON(tx, issuedKey(orgID, m.issued.ID), m.issued)
+	return store.SetJSON(tx, issuedKey(orgID, m.issued.ID), m.issued)
 }
 
 // produce makes the credentials that are wanted, one for each holder, or says that they are not ready.

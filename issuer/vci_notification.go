@@ -37,14 +37,14 @@ func (b *bearer) notified(tx store.Tx, req *oid4vc.NotificationRequest) error {
 	}
 	for _, id := range n.Credentials {
 		s := new(issued)
-		if err := getJSON(tx, issuedKey(b.o.ID, id), s); err != nil {
+		if err := store.GetJSON(tx, issuedKey(b.o.ID, id), s); err != nil {
 			return err
 		}
 		if s.Event == req.Event {
 			continue
 		}
 		s.Event, s.EventAt = req.Event, b.i.Now()
-		if err := setJSON(tx, issuedKey(b.o.ID, id), s); err != nil {
+		if err := store.SetJSON(tx, issuedKey(b.o.ID, id), s); err != nil {
 			return err
 		}
 	}

@@ -68,7 +68,7 @@ func (i *Issuer) Revoke(ctx context.Context, orgID, id string, how Revocation) (
 func (i *Issuer) affected(ctx context.Context, o *org, id string) (logged *record, ids []string, err error) {
 	err = i.Store.View(ctx, func(tx store.Tx) error {
 		s := new(issued)
-		switch err := getJSON(tx, issuedKey(o.ID, id), s); {
+		switch err := store.GetJSON(tx, issuedKey(o.ID, id), s); {
 		case errors.Is(err, store.ErrNotFound):
 			s.Logged = id
 		case err != nil:
@@ -154,7 +154,7 @@ func (i *Issuer) withdrawal(ctx context.Context, o *org, r *record) (*draft, err
 			return err
 		}
 		d.reference = string(reference)
-		return getJSON(tx, enrolKey(o.ID, d.reference), d.enrolment)
+		return store.GetJSON(tx, enrolKey(o.ID, d.reference), d.enrolment)
 	})
 	if err != nil {
 		return nil, err

@@ -146,7 +146,7 @@ func (i *Issuer) beginList(ctx context.Context, o *org, list int) error {
 	return i.Store.Update(ctx, func(tx store.Tx) error {
 		_, err := tx.Get(listKey(o.ID, list))
 		if errors.Is(err, store.ErrNotFound) {
-			return setJSON(tx, listKey(o.ID, list), statusList{i.Now().Truncate(time.Second)})
+			return store.SetJSON(tx, listKey(o.ID, list), statusList{i.Now().Truncate(time.Second)})
 		}
 		return err
 	})
@@ -160,7 +160,7 @@ func (i *Issuer) setStatus(ctx context.Context, o *org, id string, how Revocatio
 	var list int
 	err := i.Store.Update(ctx, func(tx store.Tx) error {
 		s := new(issued)
-		if err := getJSON(tx, issuedKey(o.ID, id), s); err != nil {
+		if err := store.GetJSON(tx, issuedKey(o.ID, id), s); err != nil {
 			return err
 		}
 		list = s.List
@@ -174,8 +174,8 @@ func (i *Issuer) setStatus(ctx context.Context, o *org, id string, how Revocatio
 			return errFinal
 		}
 		s.Status, s.Reason = status, how.Reason
-		return errors.Join(setJSON(tx, issuedKey(o.ID, id), s),
-			setJSON(tx, changeKey(o.ID, s.List, i.Now().Unix(), s.Index), change{how.Status}))
+		return errors.Join(store.SetJSON(tx, issuedKey(o.ID, id), s),
+			store.SetJSON(tx, changeKey(o.ID, s.List, i.Now().Unix(), s.Index), change{how.Status}))
 	})
 	i.forgetSigned(o.statusURI(list))
 	return err

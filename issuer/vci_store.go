@@ -111,7 +111,7 @@ func use(tx store.Tx, values ...once) error {
 
 // find reads a JSON value; missing gives the refusal.
 func find(tx store.Tx, key []byte, v any, refusal error) error {
-	err := getJSON(tx, key, v)
+	err := store.GetJSON(tx, key, v)
 	if errors.Is(err, store.ErrNotFound) {
 		return refusal
 	}

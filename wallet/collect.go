@@ -254,7 +254,7 @@ func (c *collecting) save(ctx context.Context) error {
 		if c.grant.Token == nil && c.grant.Refresh == "" && len(c.grant.Deferred) == 0 {
 			return tx.Delete(key)
 		}
-		return setJSON(tx, key, c.grant)
+		return store.SetJSON(tx, key, c.grant)
 	})
 }
 

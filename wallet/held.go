@@ -153,11 +153,11 @@ func (w *Wallet) hold(ctx context.Context, held Credential, private *keys.Privat
 	}
 	return w.Store.Update(ctx, func(tx store.Tx) error {
 		if jwk != nil {
-			if err := setJSON(tx, []byte(prefixKey+held.Key), jwk); err != nil {
+			if err := store.SetJSON(tx, []byte(prefixKey+held.Key), jwk); err != nil {
 				return err
 			}
 		}
-		return setJSON(tx, []byte(prefixCredential+held.ID), held)
+		return store.SetJSON(tx, []byte(prefixCredential+held.ID), held)
 	})
 }
 
@@ -400,7 +400,7 @@ func (c *collecting) takeOwn(ctx context.Context, compact string) error {
 			return idErr
 		}
 		c.report.Waiting = append(c.report.Waiting, id)
-		return c.w.Store.Update(ctx, func(tx store.Tx) error { return setJSON(tx, []byte(prefixWaiting+id), compact) })
+		return c.w.Store.Update(ctx, func(tx store.Tx) error { return store.SetJSON(tx, []byte(prefixWaiting+id), compact) })
 	}
 	if err != nil {
 		return err

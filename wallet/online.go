@@ -232,10 +232,10 @@ func (w *Wallet) instanceKey(ctx context.Context, server string) (key *keys.Priv
 	}
 	err = w.Store.Update(ctx, func(tx store.Tx) error {
 		var known json.RawMessage
-		err := getJSON(tx, []byte(prefixInstance+server), &known)
+		err := store.GetJSON(tx, []byte(prefixInstance+server), &known)
 		if errors.Is(err, store.ErrNotFound) {
 			key = fresh
-			return setJSON(tx, []byte(prefixInstance+server), json.RawMessage(text))
+			return store.SetJSON(tx, []byte(prefixInstance+server), json.RawMessage(text))
 		}
 		if err == nil {
 			key, err = keys.ParsePrivate(known)

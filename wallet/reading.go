@@ -42,7 +42,7 @@ func (w *Wallet) Pin(ctx context.Context, witnesses, auditors *registry.Policy) 
 	if w.pins != nil && (s.Witnesses != w.settings.Witnesses || s.Auditors != w.settings.Auditors) {
 		return ErrPinned
 	}
-	if err := w.Store.Update(ctx, func(tx store.Tx) error { return setJSON(tx, []byte(keySettings), s) }); err != nil {
+	if err := w.Store.Update(ctx, func(tx store.Tx) error { return store.SetJSON(tx, []byte(keySettings), s) }); err != nil {
 		return err
 	}
 	w.settings = s
@@ -88,7 +88,7 @@ func (w *Wallet) see(ctx context.Context, proof registry.HeadProof) (*registry.V
 	now := seenHead{h.Checkpoint.Size, h.Checkpoint.Root}
 	return h, w.Store.Update(ctx, func(tx store.Tx) error {
 		var before seenHead
-		err := getJSON(tx, []byte(keySeen), &before)
+		err := store.GetJSON(tx, []byte(keySeen), &before)
 		switch {
 		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return err
@@ -97,7 +97,7 @@ func (w *Wallet) see(ctx context.Context, proof registry.HeadProof) (*registry.V
 		case now == before:
 			return nil
 		}
-		return setJSON(tx, []byte(keySeen), now)
+		return store.SetJSON(tx, []byte(keySeen), now)
 	})
 }
 

@@ -46,7 +46,7 @@ func (w *Wallet) State(ctx context.Context, engagementID string, claims attestat
 	}
 	it := Item{ID: id, Type: attestation.TypeWorkerStatement, Claims: stated, Engagement: e.ID, Received: w.Now(), Complete: true, SDJWT: compact}
 	err = w.Store.Update(ctx, func(tx store.Tx) error {
-		return errors.Join(saveItem(tx, it), setJSON(tx, []byte(prefixOutbox+id), out))
+		return errors.Join(saveItem(tx, it), store.SetJSON(tx, []byte(prefixOutbox+id), out))
 	})
 	if err != nil {
 		return nil, err

@@ -243,7 +243,7 @@ func (s *syncing) save(tx store.Tx, c content) (*Item, error) {
 		return nil, nil
 	}
 	var old Item
-	switch err := getJSON(tx, []byte(prefixItem+c.item.ID), &old); {
+	switch err := store.GetJSON(tx, []byte(prefixItem+c.item.ID), &old); {
 	case err == nil && (old.Complete || !c.item.Complete):
 		return nil, nil
 	case err != nil && !errors.Is(err, store.ErrNotFound):

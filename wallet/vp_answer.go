@@ -224,7 +224,7 @@ func (w *Wallet) boundKey(ctx context.Context, thumbprint string) (*keys.Private
 		return nil, nil
 	}
 	var jwk json.RawMessage
-	if err := w.Store.View(ctx, func(tx store.Tx) error { return getJSON(tx, []byte(prefixKey+thumbprint), &jwk) }); err != nil {
+	if err := w.Store.View(ctx, func(tx store.Tx) error { return store.GetJSON(tx, []byte(prefixKey+thumbprint), &jwk) }); err != nil {
 		return nil, fmt.Errorf("reading the key of a credential: %w", err)
 	}
 	return keys.ParsePrivate(jwk)
@@ -354,7 +354,7 @@ func (w *Wallet) respond(ctx context.Context, a *Asking, response *oid4vc.VPResp
 	}
 	key := []byte(prefixShown + r.At.Format("2006-01-02T15:04:05.000000000Z") + " " + hex.EncodeToString(random))
 	keep := func() error {
-		return w.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return setJSON(tx, key, r) })
+		return w.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return store.SetJSON(tx, key, r) })
 	}
 	if err := keep(); err != nil {
 		return nil, "", err

@@ -101,7 +101,7 @@ func Create(ctx context.Context, cfg Config, origin string, anchor keys.Public) 
 		if _, err := tx.Get([]byte(keySettings)); !errors.Is(err, store.ErrNotFound) {
 			return errors.Join(ErrWallet, err)
 		}
-		return setJSON(tx, []byte(keySettings), s)
+		return store.SetJSON(tx, []byte(keySettings), s)
 	})
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func Open(ctx context.Context, cfg Config) (*Wallet, error) {
 		cfg.Rand = rand.Reader
 	}
 	w := &Wallet{Config: cfg}
-	err := cfg.Store.View(ctx, func(tx store.Tx) error { return getJSON(tx, []byte(keySettings), &w.settings) })
+	err := cfg.Store.View(ctx, func(tx store.Tx) error { return store.GetJSON(tx, []byte(keySettings), &w.settings) })
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, ErrNoWallet
 	}
@@ -215,7 +215,7 @@ func (w *Wallet) List(ctx context.Context) ([]Item, error) {
 // Show returns one document.
 func (w *Wallet) Show(ctx context.Context, id string) (*Item, error) {
 	var it Item
-	err := w.Store.View(ctx, func(tx store.Tx) error { return getJSON(tx, []byte(prefixItem+id), &it) })
+	err := w.Store.View(ctx, func(tx store.Tx) error { return store.GetJSON(tx, []byte(prefixItem+id), &it) })
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, ErrUnknownID
 	}
@@ -303,20 +303,4 @@ func (w *Wallet) remember(ctx context.Context, h *trustlist.History, anchor keys
 	})
 }
 
-func getJSON(tx store.Tx, key []byte, v any) error {
-	b, err := tx.Get(key)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(b, v)
-}
-
-func setJSON(tx store.Tx, key []byte, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return tx.Set(key, b)
-}
-
-func saveItem(tx store.Tx, it Item) error { return setJSON(tx, []byte(prefixItem+it.ID), it) }
+func saveItem(tx store.Tx, it Item) error { return store.SetJSON(tx, []byte(prefixItem+it.ID), it) }
