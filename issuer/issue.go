@@ -61,7 +61,7 @@ func (i *Issuer) issue(ctx context.Context, o *org, drafts []*draft) error {
 	})
 	g.Go(func() error {
 		if err := sender.run(ctx, stored); err != nil {
-			i.Log.WarnContext(ctx, "records have no receipt yet; they are kept and sent again", "organization", o.ID, "err", err)
+			i.Log.WarnContext(ctx, "records have no receipt yet; they are kept and sent again", "organization", o.ID, "error", err)
 		}
 		return nil
 	})

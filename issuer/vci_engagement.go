@@ -78,7 +78,7 @@ func (i *Issuer) issueWithin(ctx context.Context, o *org, drafts []*draft, wait 
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	if _, err := i.send(waiting, o); err != nil {
-		i.Log.WarnContext(ctx, "records have no receipt yet; they are kept and sent again", "organization", o.ID, "err", err)
+		i.Log.WarnContext(ctx, "records have no receipt yet; they are kept and sent again", "organization", o.ID, "error", err)
 	}
 	return i.Store.View(ctx, func(tx store.Tx) error {
 		for _, d := range drafts {

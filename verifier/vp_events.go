@@ -165,6 +165,6 @@ func (v *VP) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return control.Flush()
 	})
 	if err != nil && r.Context().Err() == nil {
-		v.Log.WarnContext(r.Context(), "an event stream ended early", "err", err)
+		v.Log.WarnContext(r.Context(), "an event stream ended early", "error", err)
 	}
 }

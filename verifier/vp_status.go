@@ -37,7 +37,7 @@ func (v *VP) checkStatus(ctx context.Context, s signer, c *sdjwt.Verified, lists
 	}
 	status, err := v.statusAt(ctx, s, *reference, lists)
 	if err != nil {
-		v.Log.InfoContext(ctx, "a status list could not be used", "err", err)
+		v.Log.InfoContext(ctx, "a status list could not be used", "error", err)
 		return cannotTell("the status list cannot be had or not be believed"), nil
 	}
 	if status != statuslist.Valid {
