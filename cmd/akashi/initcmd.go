@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -274,22 +275,41 @@ func writeSeed(path string) (ed25519.PublicKey, error) {
 	return public, writeFile(path, []byte(hex.EncodeToString(private.Seed())+"\n"), 0o600)
 }
 
-// choosePorts returns n ports from first on, or free ones when first is 0.
+// Free ports are sought below those that systems give to outgoing connections (from 32768 on Linux), in blocks, so that what is free now is
+// still free when the service starts.
+const (
+	portBlocksBegin, portBlocksEnd = 20000, 32752
+	portBlock                      = 16
+)
+
+// choosePorts returns n ports from first on, or from the first of a free block when first is 0.
 func choosePorts(first, n int) ([]int, error) {
+	blocks := (portBlocksEnd - portBlocksBegin) / portBlock
+	for range blocks {
+		if first != 0 {
+			break
+		}
+		if b := portBlocksBegin + portBlock*mathrand.IntN(blocks); portsFree(b, n) {
+			first = b
+		}
+	}
+	if first == 0 {
+		return nil, fmt.Errorf("no %d free ports in a row were found between %d and %d: name the first with --port", n, portBlocksBegin, portBlocksEnd)
+	}
 	ports := make([]int, n)
 	for i := range ports {
 		ports[i] = first + i
 	}
-	if first != 0 {
-		return ports, nil
-	}
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // all stay open until every port is chosen, so that none is given twice
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
 	return ports, nil
+}
+
+func portsFree(first, n int) bool {
+	for port := first; port < first+n; port++ {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			return false
+		}
+		l.Close()
+	}
+	return true
 }

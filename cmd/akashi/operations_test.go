@@ -3,12 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -27,7 +28,11 @@ func TestOperationsGuide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports := fmt.Sprint(freePorts(t, 30) / 10)
+	first, err := freePorts(30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports := fmt.Sprint(first / 10)
 	script := strings.NewReplacer("8440", ports+"0", "845$i", fmt.Sprint(atoi(t, ports)+1)+"$i", "846$i", fmt.Sprint(atoi(t, ports)+2)+"$i").Replace(shellBlocks(string(guide)))
 	dir := t.TempDir()
 	t.Cleanup(func() { stopAll(t, dir) })
@@ -72,25 +77,18 @@ func shellBlocks(text string) string {
 	}
 }
 
-// freePorts returns the first of n free ports on end, a multiple of ten.
-func freePorts(t *testing.T, n int) int {
-	t.Helper()
-	for first := 21000 + os.Getpid()%700*40; first < 65000-n; first += 40 {
-		free := 0
-		for ; free < n; free++ {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+free))
-			if err != nil {
-				break
-			}
-			l.Close()
-		}
-		if free == n {
-			return first
+// freePorts returns the first of n ports, at most 40, that nothing listens on: a multiple of ten, below those that init chooses from, and no
+// two calls of this process give the same ones.
+func freePorts(n int) (int, error) {
+	for range 240 {
+		if first := 10000 + 40*int((portsTaken.Add(1)+uint32(os.Getpid()))%240); portsFree(first, n) {
+			return first, nil
 		}
 	}
-	t.Fatal("no free ports")
-	return 0
+	return 0, errors.New("no free ports")
 }
+
+var portsTaken atomic.Uint32
 
 func atoi(t *testing.T, s string) (n int) {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path"
+	"strconv"
 	"testing"
 	"time"
 
@@ -23,6 +24,13 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("AKASHI_PASSPHRASE", "correct horse battery staple")
+			for _, name := range []string{"PORT", "PORT2"} {
+				first, err := freePorts(20)
+				if err != nil {
+					return err
+				}
+				env.Setenv(name, strconv.Itoa(first))
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
