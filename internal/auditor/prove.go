@@ -29,9 +29,12 @@ func (a *Auditor) prove(ctx context.Context, f *Fraud, cp *registry.Checkpoint) 
 	if err != nil {
 		return err
 	}
-	a.fraud = &proven
+	if err := writeFile(filepath.Join(a.cfg.Dir, FraudFile), data); err != nil {
+		return err
+	}
+	a.fraud = &proven // after the file: who is told of the proof finds it there
 	a.show()
-	return writeFile(filepath.Join(a.cfg.Dir, FraudFile), data)
+	return nil
 }
 
 func (a *Auditor) proof(ctx context.Context, f *Fraud, cp *registry.Checkpoint) (*fraud.Proof, error) {
