@@ -19,15 +19,17 @@ const (
 	// Relay attests nothing: a watch or an NGO that hands sealed statements of workers on to the registry, so that it does not learn
 	// from whom they come.
 	Relay Role = "relay"
+	// Verifier attests nothing: an office to which workers present. Its keys sign its requests and the evidence files that it saves.
+	Verifier Role = "verifier"
 )
 
 // ParseRole returns the role named s.
 func ParseRole(s string) (Role, error) {
 	switch r := Role(s); r {
-	case AcceptingOrganization, SupportOrganization, Bank, Authority, Worker, Relay:
+	case AcceptingOrganization, SupportOrganization, Bank, Authority, Worker, Relay, Verifier:
 		return r, nil
 	}
-	return "", fmt.Errorf("unknown role %q: one of accepting-organization, support-organization, bank, authority, worker, relay", s)
+	return "", fmt.Errorf("unknown role %q: one of accepting-organization, support-organization, bank, authority, worker, relay, verifier", s)
 }
 
 // Type names a credential type; its SD-JWT VC vct is given by [Type.VCT].

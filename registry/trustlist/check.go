@@ -71,8 +71,11 @@ func (e *Entity) checkRoles() error {
 
 func (e *Entity) checkTypes() error {
 	if e.Issuer == "" {
-		if len(e.Types)+len(e.Keys)+len(e.Roots) > 0 {
-			return errors.New("has no issuer, so it can have no types, keys or roots")
+		if len(e.Types) > 0 {
+			return errors.New("has no issuer, so it can have no types")
+		}
+		if len(e.Keys)+len(e.Roots) > 0 && !e.HasRole(attestation.Verifier) {
+			return errors.New("has no issuer and is no verifier, so it can have no keys or roots")
 		}
 		return nil
 	}
@@ -162,12 +165,10 @@ func (l *List) addRoots(e *Entity) error {
 	return nil
 }
 
-// checkAnchor refuses a list on which the anchor's own key attests or submits.
+// checkAnchor refuses a list on which the anchor's own key attests, submits or signs statuses.
 func (l *List) checkAnchor(anchor keys.Public) error {
-	_, signing := l.bySigning[anchor.Thumbprint()]
-	_, submission := l.bySubmission[anchor.Thumbprint()]
-	if signing || submission {
-		return fmt.Errorf("%w: the trust anchor's key stands on it as an entity's", ErrList)
+	if l.owner(anchor.Thumbprint()) != "" {
+		return fmt.Errorf("%w: the trust anchor's key stands on it as an entity's or a service's", ErrList)
 	}
 	return nil
 }

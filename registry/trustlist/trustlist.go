@@ -9,10 +9,11 @@
 //	  "id": "8990000000001", "name": {"ja": "...", "en": "..."}, "roles": ["accepting-organization"],
 //	  "issuer": "https://employer.example", "types": ["engagement", "wage-payment"], "from": "2025-10-01", "until": "2030-03-31",
 //	  "group": "...", "keys": [JWK], "roots": ["base64 DER"], "submission_keys": [JWK],
-//	  "compromised": [{"kid": "thumbprint", "since": "2026-07-01T00:00:00Z"}]}]}
+//	  "compromised": [{"kid": "thumbprint", "since": "2026-07-01T00:00:00Z"}]}],
+//	  "status_lists": [{"uri": "https://shared.example/status/", "keys": [JWK]}]}
 //
 // Use: [Verify] with the anchor's key gives a [List]; [NewHistory] orders the logged versions; [List.EntityForHeader] finds the entity
-// and the key for a token's header, and [Entity.MayAttest] says whether it may attest. Nothing is fetched here. Left out: revocation of
+// and the key for a token's header, and [Entity.MayAttest] says whether it may attest; [List.StatusKey] finds the key of a status list. Nothing is fetched here. Left out: revocation of
 // certificates (a compromised key is named in the list instead) and delegation between entities.
 package trustlist
 
@@ -51,13 +52,13 @@ type Entity struct {
 	ID     string             `json:"id"` // corporate number, or registration number of a support organization
 	Name   map[string]string  `json:"name"`
 	Roles  []attestation.Role `json:"roles"`
-	Issuer string             `json:"issuer,omitempty"` // iss of its credentials; "" for a party that only submits
+	Issuer string             `json:"issuer,omitempty"` // iss of its credentials; "" for a party that only submits or verifies
 	Types  []attestation.Type `json:"types,omitempty"`  // what it may attest; the streams follow from the roles
 	From   attestation.Date   `json:"from"`
 	Until  attestation.Date   `json:"until,omitzero"` // last day, inclusive; zero means without end
 	Group  string             `json:"group,omitempty"`
-	// Keys sign attestations, SubmissionKeys sign submissions to the registry, Roots are certification authorities (DER) of which every
-	// leaf signs attestations for this entity.
+	// Keys sign attestations, and as a verifier's requests and evidence files; SubmissionKeys sign submissions to the registry; Roots are
+	// certification authorities (DER) of which every leaf signs as one of Keys.
 	Keys           []json.RawMessage `json:"keys,omitempty"`
 	Roots          []registry.Bytes  `json:"roots,omitempty"`
 	SubmissionKeys []json.RawMessage `json:"submission_keys,omitempty"`
@@ -91,14 +92,16 @@ func (e *Entity) MayAttest(t attestation.Type, r attestation.Role, d attestation
 
 // List is one verified version.
 type List struct {
-	N        uint64
-	IssuedAt time.Time
-	Entities []*Entity
-	JWT      string
+	N              uint64
+	IssuedAt       time.Time
+	Entities       []*Entity
+	StatusServices []StatusService
+	JWT            string
 
 	byID         map[string]*Entity
 	bySigning    map[string]listedKey // by thumbprint
 	bySubmission map[string]listedKey
+	byStatus     map[string]statusKey
 	byRoot       map[string]*Entity // by DER
 	roots        *x509.CertPool
 }
@@ -110,14 +113,15 @@ type listedKey struct {
 
 // payload is the list as it stands in the JWT.
 type payload struct {
-	N        uint64    `json:"n"`
-	IssuedAt int64     `json:"iat"`
-	Entities []*Entity `json:"entities"`
+	N              uint64          `json:"n"`
+	IssuedAt       int64           `json:"iat"`
+	Entities       []*Entity       `json:"entities"`
+	StatusServices []StatusService `json:"status_lists,omitempty"`
 }
 
 // Sign makes version n of the trust list, after checking it as [Verify] will.
-func Sign(anchor *keys.Private, n uint64, issuedAt time.Time, entities []*Entity) (string, error) {
-	body, err := json.Marshal(payload{n, issuedAt.Unix(), entities})
+func Sign(anchor *keys.Private, n uint64, issuedAt time.Time, entities []*Entity, services ...StatusService) (string, error) {
+	body, err := json.Marshal(payload{n, issuedAt.Unix(), entities, services})
 	if err != nil {
 		return "", fmt.Errorf("encoding the trust list: %w", err)
 	}
@@ -190,14 +194,19 @@ func (r *Reader) parse(body []byte) (*List, error) {
 		return nil, fmt.Errorf("%w: iat is missing", ErrList)
 	}
 	l := &List{
-		N: p.N, IssuedAt: time.Unix(p.IssuedAt, 0).UTC(), Entities: p.Entities,
+		N: p.N, IssuedAt: time.Unix(p.IssuedAt, 0).UTC(), Entities: p.Entities, StatusServices: p.StatusServices,
 		byID: make(map[string]*Entity), bySigning: make(map[string]listedKey), bySubmission: make(map[string]listedKey),
-		byRoot: make(map[string]*Entity), roots: x509.NewCertPool(),
+		byStatus: make(map[string]statusKey), byRoot: make(map[string]*Entity), roots: x509.NewCertPool(),
 	}
 	issuers := make(map[string]bool)
 	for i, e := range p.Entities {
 		if err := l.add(e, issuers, r.key); err != nil {
 			return nil, fmt.Errorf("%w: entity %d: %w", ErrList, i, err)
+		}
+	}
+	for i, s := range p.StatusServices {
+		if err := l.addService(s, r.key); err != nil {
+			return nil, fmt.Errorf("%w: status list service %d: %w", ErrList, i, err)
 		}
 	}
 	return l, nil

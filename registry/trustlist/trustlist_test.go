@@ -306,6 +306,20 @@ func TestLocalIssuersAndRelays(t *testing.T) {
 	p.list(t, 1)
 }
 
+// TestVerifiersNeedNoIssuer lists an office that attests nothing and signs requests and evidence files.
+func TestVerifiersNeedNoIssuer(t *testing.T) {
+	p := newParties(t)
+	p.bank.Roles, p.bank.Issuer, p.bank.Types = []attestation.Role{attestation.Verifier}, "", nil
+	l := p.list(t, 1)
+	if e, _, ok := l.EntityByKey(p.bankKey.Public().Thumbprint()); !ok || !e.HasRole(attestation.Verifier) {
+		t.Errorf("got %+v, want the verifier", e)
+	}
+	p.bank.Types = []attestation.Type{attestation.TypeWageReceipt}
+	if _, err := Sign(p.anchor, 1, issued, []*Entity{p.bank}); err == nil {
+		t.Error("a verifier without an issuer was given a type to attest")
+	}
+}
+
 func TestMayAttest(t *testing.T) {
 	p := newParties(t)
 	bank, employer := p.bank, p.employer
