@@ -76,7 +76,7 @@ func (e *Entity) compromisedSince(kid string) (time.Time, bool) {
 
 // ValidateSuccessor checks what one version may change in the one before. Entities and keys may come, keys may go, an entity leaves by
 // its until date. Refused are: a gap in n, an earlier iat, an entity that vanishes, a key or root that moves to another entity, a mark
-// of compromise that vanishes or moves to a later time, and a mark on a key that its entity never had.
+// of compromise that vanishes or moves to a later time, and a mark on a key that its entity never had. Services of status lists come and go.
 func ValidateSuccessor(prev, next *List) error {
 	if next.N != prev.N+1 {
 		return fmt.Errorf("%w: version %d does not follow version %d", ErrSuccessor, next.N, prev.N)
@@ -144,14 +144,14 @@ func newMarksAreOfOwnKeys(prev, next *List) error {
 	return nil
 }
 
-// owner returns the id of the entity that has the key, "" if none has.
+// owner returns the id of the entity, or the URI of the status list service, that has the key, "" if none has.
 func (l *List) owner(kid string) string {
 	for _, index := range []map[string]listedKey{l.bySigning, l.bySubmission} {
 		if k, ok := index[kid]; ok {
 			return k.entity.ID
 		}
 	}
-	return ""
+	return l.byStatus[kid].uri
 }
 
 func (l *List) allKeys() map[string]bool {
@@ -160,6 +160,9 @@ func (l *List) allKeys() map[string]bool {
 		all[kid] = true
 	}
 	for kid := range l.bySubmission {
+		all[kid] = true
+	}
+	for kid := range l.byStatus {
 		all[kid] = true
 	}
 	return all

@@ -13,8 +13,9 @@
 //	  "status_lists": [{"uri": "https://shared.example/status/", "keys": [JWK]}]}
 //
 // Use: [Verify] with the anchor's key gives a [List]; [NewHistory] orders the logged versions; [List.EntityForHeader] finds the entity
-// and the key for a token's header, and [Entity.MayAttest] says whether it may attest; [List.StatusKey] finds the key of a status list. Nothing is fetched here. Left out: revocation of
-// certificates (a compromised key is named in the list instead) and delegation between entities.
+// and the key for a token's header, and [Entity.MayAttest] says whether it may attest; [List.StatusKey] finds the key of a status list.
+// Nothing is fetched here. Left out: revocation of certificates (a compromised key is named in the list instead) and delegation
+// between entities.
 package trustlist
 
 import (

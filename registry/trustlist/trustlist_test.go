@@ -267,7 +267,7 @@ func TestListRules(t *testing.T) {
 		if _, err := Sign(p.anchor, 1, issued, p.entities()); !errors.Is(err, ErrList) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: Sign: got %v, want %q", c.name, err, c.want)
 		}
-		body, err := json.Marshal(payload{1, issued.Unix(), p.entities()})
+		body, err := json.Marshal(payload{N: 1, IssuedAt: issued.Unix(), Entities: p.entities()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -560,7 +560,7 @@ func TestValidateSuccessor(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	p := newParties(f)
 	p.employer.Compromised = []Compromise{{p.employerKey.Public().Thumbprint(), during}}
-	body, err := json.Marshal(payload{1, issued.Unix(), p.entities()})
+	body, err := json.Marshal(payload{N: 1, IssuedAt: issued.Unix(), Entities: p.entities()})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -572,7 +572,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := json.Marshal(payload{l.N, l.IssuedAt.Unix(), l.Entities})
+		again, err := json.Marshal(payload{l.N, l.IssuedAt.Unix(), l.Entities, l.StatusServices})
 		if err != nil {
 			t.Fatal(err)
 		}
