@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,13 +192,13 @@ func TestEmployerScans(t *testing.T) {
 
 // The operator sets its clock back by a month. No time that counts moves: those are the witnesses'.
 func TestBackdating(t *testing.T) {
-	var back time.Duration
+	var back atomic.Int64 // a time.Duration
 	r := newWorld(t)
-	r.cfg.Now = func() time.Time { return r.clock.now().Add(-back) }
+	r.cfg.Now = func() time.Time { return r.clock.now().Add(-time.Duration(back.Load())) }
 	r.open()
 	r.start()
 	r.clock.forward(31 * 24 * time.Hour)
-	back = 31 * 24 * time.Hour
+	back.Store(int64(31 * 24 * time.Hour))
 	rec, _ := record("late")
 	jwt := must(registry.MakeSubmission(r.employer, employerID, origin, []registry.Record{rec}, employerID, r.cfg.Now()))
 	if _, err := r.client.Submit(t.Context(), registry.SubmitRequest{Submission: jwt, Records: []registry.Record{rec}}); err != nil {
