@@ -2,16 +2,32 @@ package evidence
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 
 	"akashi/attestation"
 	"akashi/compliance"
+	"akashi/registry"
+	"akashi/schemas"
 )
+
+// checkRuleset compares the rules. Under others nothing follows from what comes out.
+func (j *judge) checkRuleset() (string, error) {
+	here := registry.Hash(schemas.RulesetHash())
+	if j.file.RulesetHash == here {
+		return here.String(), nil
+	}
+	j.otherRules = true
+	return fmt.Sprintf("the file was judged by rule set %s, this program has %s: verify it with the release that has the former", j.file.RulesetHash, here), errCannotTell
+}
 
 // assess judges what was verified, as of the checkpoint.
 func (j *judge) assess() (string, error) {
 	a, err := compliance.Assess(j.evidence(), j.asOf)
+	if err != nil && j.otherRules {
+		return err.Error(), errCannotTell
+	}
 	if err != nil {
 		return "", err
 	}

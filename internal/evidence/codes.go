@@ -32,8 +32,15 @@ const (
 	CodeNotLogged           = "presentation.not_logged"
 	CodeRecordSubmission    = "record.submission"
 	CodeNotesUsed           = "checkpoint.notes_used"
+	CodeRuleset             = "ruleset.same"
 	CodeAssess              = "assessment.made"
 	CodeReproduced          = "assessment.reproduced"
+	CodeNotSealed           = "seal.none"
+	CodeSealForm            = "seal.form"
+	CodeSealSigner          = "seal.signer"
+	CodeSealSignature       = "seal.signature"
+	CodeSealFile            = "seal.file"
+	CodeSealTime            = "seal.time"
 	CodeReverified          = "reverified.at"
 )
 
@@ -69,7 +76,14 @@ var Codes = []struct{ Code, Meaning string }{
 	{CodeNotLogged, "a presented credential stands in no opened slot and counts for nothing; noted when a file is made"},
 	{CodeRecordSubmission, "the submission shown with a junk record is that of an accredited submitter over this record"},
 	{CodeNotesUsed, "every further checkpoint bounds the time of a record"},
+	{CodeRuleset, "this program judges by the rules that the file was judged by; unknown under others, and what the file states with it"},
 	{CodeAssess, "the verified evidence could be judged"},
 	{CodeReproduced, "the stated assessment is, octet by octet, the one that follows from the evidence"},
+	{CodeNotSealed, "unknown: the file is not signed, so that who saved it is not known; it changes nothing"},
+	{CodeSealForm, "the seal is a JWT of its type with hash, time and assessment number in their one form"},
+	{CodeSealSigner, "the trust list names the seal's key as a verifier's on the day of saving, and not as compromised"},
+	{CodeSealSignature, "the verifier signed the seal"},
+	{CodeSealFile, "the seal is over the octets of this file"},
+	{CodeSealTime, "the file was not saved before the time of its checkpoint"},
 	{CodeReverified, "when the file was verified again, where asked for; it changes nothing"},
 }

@@ -39,6 +39,7 @@ func (f *File) write(out io.Writer) error {
 	w.string("format", f.Format)
 	w.string("from", string(f.From))
 	w.string("to", string(f.To))
+	w.base64("ruleset_hash", url64, f.RulesetHash[:])
 	w.presentation("presentation", &f.Presentation)
 	w.string("checkpoint", f.Checkpoint)
 	w.head("head", &f.Head)
@@ -52,6 +53,9 @@ func (f *File) write(out io.Writer) error {
 	}
 	w.strings("notes", f.Notes)
 	w.json("assessment", f.Assessment)
+	if f.Seal != "" {
+		w.string("seal", f.Seal)
+	}
 	w.close('}')
 	w.flush()
 	return w.err
@@ -256,6 +260,7 @@ func (r *reader) file() *File {
 	f.Format = r.string(`{"format":`)
 	f.From = attestation.Period(r.string(`,"from":`))
 	f.To = attestation.Period(r.string(`,"to":`))
+	f.RulesetHash = r.hash(`,"ruleset_hash":`)
 	f.Presentation.Engagement = r.string(`,"presentation":{"engagement":`)
 	f.Presentation.Attestations = r.strings(`,"attestations":`)
 	f.Presentation.Statements = r.strings(`,"statements":`)
@@ -267,7 +272,7 @@ func (r *reader) file() *File {
 	f.Slots = readArray(r, `,"slots":`, (*reader).record)
 	f.Statements = readArray(r, `,"statements":`, (*reader).record)
 	f.Notes = r.strings(`,"notes":`)
-	f.Assessment = r.rest(`,"assessment":`, `}`)
+	f.Assessment, f.Seal = r.rest(`,"assessment":`, `,"seal":`, `}`)
 	return f
 }
 
@@ -445,13 +450,20 @@ func (r *reader) number(before string) string {
 	return r.text[start:r.pos]
 }
 
-// rest takes all octets but the last ones, and those.
-func (r *reader) rest(before, last string) json.RawMessage {
+// rest takes all octets but the last ones, and those. Where the rest ends with a string that has no escapes and is the member that may stand
+// there, it is taken as such: the JSON before it is an object, and does not end like that.
+func (r *reader) rest(before, member, last string) (text json.RawMessage, value string) {
 	if !r.must(before) || !strings.HasSuffix(r.text[r.pos:], last) {
 		r.bad = true
-		return nil
+		return nil, ""
 	}
 	start, end := r.pos, len(r.text)-len(last)
 	r.pos = len(r.text)
-	return bytes.Clone(r.data[start:end])
+	if text, ok := strings.CutSuffix(r.text[start:end], `"`); ok {
+		quote := strings.LastIndexByte(text, '"')
+		if json, ok := strings.CutSuffix(text[:max(quote, 0)], member); ok {
+			value, end = text[quote+1:], start+len(json)
+		}
+	}
+	return bytes.Clone(r.data[start:end]), value
 }

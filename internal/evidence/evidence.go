@@ -5,8 +5,8 @@
 // there is nothing in it to be believed: the slots' keys follow from the disclosed period secrets, the order of the records from the
 // engagement's plan, the times from the witnesses' cosignatures, as_of from the checkpoint, and the findings from all of it.
 //
-// Use: [Make] builds a file from a presentation and a registry; [Read] and [File.Marshal] are exact inverses; [Verify] repeats
-// everything with the pinned policies and the trust anchor's key.
+// Use: [Make] builds a file from a presentation and a registry; [Seal] lets a verifier sign it; [Read] and [File.Marshal] are exact inverses;
+// [Verify] repeats everything with the pinned policies and the trust anchor's key.
 //
 // Left out: copies of an attestation under another wallet key (claim "logged"), status lists, outage records, and fraud proofs.
 package evidence
@@ -40,6 +40,8 @@ type File struct {
 	From attestation.Period `json:"from"`
 	To   attestation.Period `json:"to"`
 
+	RulesetHash registry.Hash `json:"ruleset_hash"` // [schemas.RulesetHash] of the rules by which the maker of the file judged
+
 	Presentation Presentation `json:"presentation"`
 
 	Checkpoint string      `json:"checkpoint"` // the note everything is proved against, with witness and auditor cosignatures
@@ -53,6 +55,8 @@ type File struct {
 	Notes []string `json:"notes,omitempty"` // further checkpoints that bound times, by size, with witness cosignatures only
 
 	Assessment json.RawMessage `json:"assessment"` // as stated by whoever made the file
+
+	Seal string `json:"seal,omitempty"` // who saved the file, see [Seal]; "" for nobody who says so
 }
 
 // Head is the map's head: the last entry below the checkpoint's size.

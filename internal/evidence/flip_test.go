@@ -20,6 +20,7 @@ var blame = map[string][]string{
 	"format":       nil,
 	"from":         {"evidence.range", "record.order", "assessment.reproduced"},
 	"to":           {"evidence.range", "record.order", "assessment.reproduced"},
+	"ruleset_hash": {"seal.file"}, // without a seal it would be unknown
 	"presentation": {"engagement.", "kb.", "statement.", "presentation.", "record."},
 	"checkpoint":   {"checkpoint."},
 	"head":         {"head."},
@@ -29,6 +30,7 @@ var blame = map[string][]string{
 	"statements":   {"record."},
 	"notes":        {"checkpoint."},
 	"assessment":   {"assessment.reproduced"},
+	"seal":         {"seal."},
 }
 
 // memberEnds returns the top-level members of a file in order, each with the offset at which it ends.
@@ -51,12 +53,13 @@ func memberEnds(t *testing.T, data []byte) (names []string, ends []int) {
 	return names, ends
 }
 
-// TestEveryByteCounts changes every byte of a file, one at a time, and expects that the file fails, by a check that has to do with the
+// TestEveryByteCounts changes every byte of a saved file, one at a time, and expects that the file fails, by a check that has to do with the
 // member in which the byte stands.
 func TestEveryByteCounts(t *testing.T) {
 	w := evidencetest.NewLean(t, evidencetest.At(2025, 10, 30, 9))
 	credentials, statements := play(w)
 	f := makeFile(t, w, w.Presentation(opened, credentials[1:], statements)) // the payment comes as nonce and JWT
+	w.Seal(f)
 	data := evidencetest.Marshal(w, f)
 	names, ends := memberEnds(t, data)
 	if len(blame) != len(names) {

@@ -12,11 +12,17 @@ import (
 // FuzzRead reads files: what is read is written again to the octet, and nothing but the file itself passes.
 func FuzzRead(f *testing.F) {
 	w, p := small(f)
-	data := evidencetest.Marshal(w, makeFile(f, w, p))
+	made := makeFile(f, w, p)
+	data := evidencetest.Marshal(w, made)
+	w.Seal(made)
+	sealed := evidencetest.Marshal(w, made)
+	made.RulesetHash[0] ^= 1
 	trust := w.Trust()
 	f.Add(data)
+	f.Add(sealed)
+	f.Add(evidencetest.Marshal(w, made))
 	f.Add(data[:len(data)/2])
-	f.Add([]byte(`{"format":"akashi-evidence/1","from":"","to":"","presentation":{"engagement":""},"checkpoint":"","head":{"entry":""},"trust_lists":[],"ladder":[],"assessment":{}}`))
+	f.Add([]byte(`{"format":"akashi-evidence/1","from":"","to":"","ruleset_hash":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","presentation":{"engagement":""},"checkpoint":"","head":{"entry":""},"trust_lists":[],"ladder":[],"assessment":{},"seal":"a.b.c"}`))
 	f.Add(bytes.Replace(data, []byte(`"ladder":[`), []byte(`"ladder":[],"slots":[`), 1))
 	f.Fuzz(func(t *testing.T, spoilt []byte) {
 		file, err := evidence.Read(spoilt)
@@ -27,7 +33,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil || !bytes.Equal(again, spoilt) {
 			t.Fatalf("read and written again, the file has other octets: %v", err)
 		}
-		if r := evidence.Verify(file, trust, evidence.Options{}); r.Result != compliance.Fail && !bytes.Equal(spoilt, data) {
+		if r := evidence.Verify(file, trust, evidence.Options{}); r.Result == compliance.Pass && !bytes.Equal(spoilt, data) && !bytes.Equal(spoilt, sealed) {
 			t.Fatalf("a file that nobody made: %v", r.Result)
 		}
 	})

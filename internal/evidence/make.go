@@ -14,6 +14,7 @@ import (
 	"akashi/internal/sdjwt"
 	"akashi/registry"
 	"akashi/registry/trustlist"
+	"akashi/schemas"
 )
 
 // A Source answers questions about the registry; [registry.Client] is one. Nothing it answers is believed.
@@ -89,7 +90,7 @@ func (g *gathering) note(format string, args ...any) {
 }
 
 func (g *gathering) gather(ctx context.Context) (err error) {
-	g.judge = &judge{trust: g.trust, file: &File{Format: Format, Presentation: g.presentation}, making: true, expect: g.options.KeyBinding}
+	g.judge = &judge{trust: g.trust, file: &File{Format: Format, RulesetHash: schemas.RulesetHash(), Presentation: g.presentation}, making: true, expect: g.options.KeyBinding}
 	if g.lists, err = g.src.TrustLists(ctx); err != nil {
 		return fmt.Errorf("fetching the trust lists: %w", err)
 	}
@@ -620,6 +621,7 @@ func (g *gathering) state() (*File, *Result, error) {
 	if _, err := Read(data); err != nil {
 		return nil, nil, err
 	}
+	r.Checks = slices.DeleteFunc(r.Checks, func(c compliance.Check) bool { return c.Code == CodeNotSealed }) // nobody has saved it yet
 	r.Checks = append(r.Checks, g.notes...)
 	if g.stale != "" {
 		r.Result = compliance.CannotTell

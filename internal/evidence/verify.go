@@ -32,6 +32,7 @@ type Result struct {
 	Kind       string                 `json:"kind"`
 	Checks     []compliance.Check     `json:"checks"`
 	Assessment *compliance.Assessment `json:"assessment,omitempty"` // as recomputed; nil when a check before it failed
+	SavedBy    *SavedBy               `json:"saved_by,omitempty"`   // by whose seal; nil when there is none, and when a check failed
 }
 
 // VerifyBytes is [Read] and [Verify].
@@ -62,6 +63,10 @@ func verify(f *File, trust Trust, o Options, assessed func(*judge)) *Result {
 		assessed(j)
 		j.compare()
 		r.Assessment = j.assessment
+		if !j.failed {
+			j.checkSeal()
+			r.SavedBy = j.savedBy
+		}
 	}
 	if !o.At.IsZero() {
 		j.note(compliance.Check{Code: CodeReverified, Result: compliance.Pass, Detail: o.At.UTC().Format(time.RFC3339)})
@@ -70,7 +75,7 @@ func verify(f *File, trust Trust, o Options, assessed func(*judge)) *Result {
 	switch {
 	case j.failed:
 		r.Result = compliance.Fail
-	case !j.checkpoint.Audited():
+	case !j.checkpoint.Audited(), j.otherRules:
 		r.Result = compliance.CannotTell
 	}
 	return r
@@ -100,8 +105,12 @@ type judge struct {
 	making bool                    // a file is being made: presented credentials that do not hold are marked, not refused
 	expect *sdjwt.ExpectKeyBinding // what the key bindings must be made for; nil offline
 
+	otherRules bool // the file was judged by other rules than these
 	assessment *compliance.Assessment
 	stated     []byte // the recomputed assessment in its canonical encoding
+
+	seal    unverifiedSeal
+	savedBy *SavedBy
 }
 
 // A step verifies one thing under one code. It returns nil, [errCannotTell], or what is wrong; a [failure] names another code.
@@ -136,6 +145,7 @@ var verifySteps = []step{
 	{CodeAttestation, (*judge).openRecords},
 	{CodeRecordSubmission, (*judge).checkSubmissions},
 	{CodeNotesUsed, (*judge).checkNotesUsed},
+	{CodeRuleset, (*judge).checkRuleset},
 	{CodeAssess, (*judge).assess},
 }
 
@@ -177,13 +187,15 @@ func (j *judge) run(steps []step) bool {
 func (j *judge) note(c compliance.Check) { j.checks = append(j.checks, c) }
 
 // compare holds the stated assessment against the recomputed one, octet by octet. Without the auditors' policy absences are unknown here
-// and were not to whoever stated them, so nothing follows from a difference.
+// and were not to whoever stated them, so nothing follows from a difference, nor under other rules.
 func (j *judge) compare() {
 	check := compliance.Check{Code: CodeReproduced, Result: compliance.Pass}
 	switch {
 	case string(j.stated) == string(j.file.Assessment):
 	case j.trust.Auditors == nil:
 		check.Result, check.Detail = compliance.CannotTell, "without policy-auditors absences are unknown; give the policy to decide"
+	case j.otherRules:
+		check.Result, check.Detail = compliance.CannotTell, "under these rules another assessment follows from the evidence"
 	default:
 		check.Result, check.Detail = compliance.Fail, "the stated assessment is not the one that follows from the evidence"
 		j.failed = true

@@ -291,6 +291,15 @@ func Marshal(w *World, f *evidence.File) []byte {
 	return bytes.Clone(data)
 }
 
+// Number is the assessment number under which [World.Seal] saves.
+const Number = "7F3K-Q2MX-91TD"
+
+// Seal saves a file, as the verifier does.
+func (w *World) Seal(f *evidence.File) {
+	w.TB.Helper()
+	check(w.TB, evidence.Seal(f, w.Trust(), evidence.Sealer{Key: w.Verifier.Key}, Number, w.Now))
+}
+
 // Edited signs an SD-JWT of the employer anew, with some of its visible claims changed.
 func (w *World) Edited(compact string, change map[string]any) string {
 	w.TB.Helper()

@@ -33,6 +33,7 @@ const (
 	SupportID   = "19登-999999"
 	BankID      = "5990000000004"
 	AuthorityID = "4990000000005"
+	VerifierID  = "3990000000006"
 )
 
 // Party is an organization with its keys.
@@ -53,6 +54,7 @@ type World struct {
 	Anchor                             *keys.Private
 	Policy, Auditors                   *registry.Policy
 	Employer, Support, Bank, Authority *Party
+	Verifier                           *Party        // attests nothing
 	Holder, Delivery                   *keys.Private // the worker's signing and delivery keys
 
 	Engagement   string // as issued, with all disclosures
@@ -107,6 +109,8 @@ func newWorld(tb testing.TB, now time.Time, witnesses, witnessQuorum, auditors, 
 	w.Support = newParty(tb, SupportID, attestation.SupportOrganization, attestation.TypeSupportInterview, attestation.TypeSupportSession)
 	w.Bank = newParty(tb, BankID, attestation.Bank, attestation.TypeWageReceipt)
 	w.Authority = newParty(tb, AuthorityID, attestation.Authority, attestation.TypeSeparation, attestation.TypeNotificationReceipt)
+	w.Verifier = newParty(tb, VerifierID, attestation.Verifier)
+	w.Verifier.Issuer = ""
 	w.makePolicies(witnesses, witnessQuorum, auditors, auditorQuorum)
 	w.AddTrustList(w.Entities()...)
 	return w
@@ -143,7 +147,7 @@ func (p *Party) Entity() *trustlist.Entity {
 // Entities returns the entries of all parties.
 func (w *World) Entities() []*trustlist.Entity {
 	var out []*trustlist.Entity
-	for _, p := range []*Party{w.Employer, w.Support, w.Bank, w.Authority} {
+	for _, p := range []*Party{w.Employer, w.Support, w.Bank, w.Authority, w.Verifier} {
 		out = append(out, p.Entity())
 	}
 	return out
