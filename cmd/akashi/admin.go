@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -88,6 +89,9 @@ func (a *localAdmin) AddOrg(ctx context.Context, req orgRequest) (*orgResponse, 
 	if err != nil {
 		return nil, err
 	}
+	if req.Role == attestation.Verifier {
+		return a.addVerifier(ctx, req, list)
+	}
 	if e, ok := list.EntityByID(req.ID); ok {
 		if !e.HasRole(req.Role) {
 			return nil, fmt.Errorf("organization %s is listed as %v already", req.ID, e.Roles)
@@ -117,6 +121,35 @@ func (a *localAdmin) AddOrg(ctx context.Context, req orgRequest) (*orgResponse, 
 		return nil, err
 	}
 	return &orgResponse{ID: req.ID, Role: req.Role, Issuer: org.Issuer, TrustList: n}, nil
+}
+
+// addVerifier lists the key of this instance's verifier as that of an office: one that is listed already, as an authority for example, or a
+// new one.
+func (a *localAdmin) addVerifier(ctx context.Context, req orgRequest, list *trustlist.List) (*orgResponse, error) {
+	key, err := a.cfg.verifierKey()
+	if err != nil {
+		return nil, err
+	}
+	office := &trustlist.Entity{ID: req.ID, Name: req.Name, Group: req.Group, From: req.From}
+	others := slices.Clone(list.Entities)
+	if i := slices.IndexFunc(others, func(e *trustlist.Entity) bool { return e.ID == req.ID }); i >= 0 {
+		listed := *others[i]
+		office, others = &listed, slices.Delete(others, i, i+1)
+	}
+	resp := &orgResponse{ID: req.ID, Role: req.Role, Issuer: office.Issuer, TrustList: list.N}
+	if owner, _, ok := list.EntityByKey(key.Public().Thumbprint()); ok {
+		if owner.ID != req.ID {
+			return nil, fmt.Errorf("this instance's verifier is listed as that of %s already", owner.ID)
+		}
+		resp.Before = true
+		return resp, nil
+	}
+	if !office.HasRole(attestation.Verifier) {
+		office.Roles = append(slices.Clone(office.Roles), attestation.Verifier)
+	}
+	office.Keys = append(slices.Clone(office.Keys), key.Public().JWK())
+	resp.TrustList, err = a.list(ctx, append(others, office), list.N+1)
+	return resp, err
 }
 
 // newOrg makes the organization's keys and the certificate of its signing key.
@@ -175,7 +208,11 @@ func (a *localAdmin) list(ctx context.Context, entities []*trustlist.Entity, n u
 	if err != nil {
 		return 0, err
 	}
-	jwt, err := trustlist.Sign(anchor, n, a.now(), entities)
+	services, err := a.cfg.statusServices()
+	if err != nil {
+		return 0, err
+	}
+	jwt, err := trustlist.Sign(anchor, n, a.now(), entities, services...)
 	if err != nil {
 		return 0, err
 	}

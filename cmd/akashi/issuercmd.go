@@ -24,7 +24,8 @@ func newOrg(s streams) *cobra.Command {
 		Short: "Add an organization: keys, trust list entry, issuer path",
 		Long: "Add an organization that attests here: make its keys, list it in a new version of the trust list, and print its issuer identifier.\n" +
 			"An organization that is there already is left as it is. --id is the 13-digit corporate number (check digit first) or the registration\n" +
-			"number of a support organization, such as 19登-000001.",
+			"number of a support organization, such as 19登-000001. With --role verifier the key of this instance's verifier is listed as that of an\n" +
+			"office, so that wallets know who asks and files that it saves say who saved them.",
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(config)
@@ -32,8 +33,8 @@ func newOrg(s streams) *cobra.Command {
 				return err
 			}
 			r := attestation.Role(role)
-			if _, ok := typesOf[r]; !ok {
-				return &exitError{exitUsage, fmt.Errorf("--role %q: accepting-organization, support-organization, bank or authority", role)}
+			if _, ok := typesOf[r]; !ok && r != attestation.Verifier {
+				return &exitError{exitUsage, fmt.Errorf("--role %q: accepting-organization, support-organization, bank, authority or verifier", role)}
 			}
 			if id == "" {
 				return &exitError{exitUsage, errors.New("--id is needed: the corporate number, or the registration number of a support organization")}
@@ -64,13 +65,17 @@ func newOrg(s streams) *cobra.Command {
 			if asJSON {
 				return s.json(resp)
 			}
-			fmt.Fprintln(s.out, resp.Issuer)
+			if resp.Role == attestation.Verifier {
+				fmt.Fprintln(s.out, resp.ID)
+			} else {
+				fmt.Fprintln(s.out, resp.Issuer)
+			}
 			return nil
 		},
 	}
 	f := add.Flags()
 	f.StringVar(&config, "config", "", "config.yaml of the instance")
-	f.StringVar(&role, "role", "", "accepting-organization, support-organization, bank or authority")
+	f.StringVar(&role, "role", "", "accepting-organization, support-organization, bank, authority or verifier")
 	f.StringVar(&id, "id", "", "corporate number, or registration number of a support organization")
 	f.StringVar(&name, "name", "", "name in Japanese")
 	f.StringVar(&nameEn, "name-en", "", "name in English")

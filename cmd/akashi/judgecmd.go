@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,6 +104,16 @@ func kindName(r *evidence.Result) string {
 	return r.Kind
 }
 
+// nameOf picks a name to print: the Japanese one, or whichever there is.
+func nameOf(names map[string]string) string {
+	for _, language := range append([]string{"ja", "en"}, slices.Sorted(maps.Keys(names))...) {
+		if names[language] != "" {
+			return names[language]
+		}
+	}
+	return ""
+}
+
 func printVerification(s streams, r *evidence.Result, asJSON bool) error {
 	if asJSON {
 		if err := s.json(r); err != nil {
@@ -113,6 +125,9 @@ func printVerification(s streams, r *evidence.Result, asJSON bool) error {
 		}
 		if r.Assessment != nil {
 			printAssessment(s.out, r.Assessment.Engagement, r.Assessment)
+		}
+		if by := r.SavedBy; by != nil {
+			fmt.Fprintf(s.out, "\nsaved by %s (%s), %s, as assessment %s\n", nameOf(by.Name), by.ID, clock(by.At), by.Number)
 		}
 		fmt.Fprintf(s.out, "\n%s: %s, %s\n", kindName(r), r.Result, meaning[r.Result])
 	}

@@ -86,9 +86,14 @@ func (p *player) addParties(ctx context.Context) error {
 			p.workers[party.Engagement] = &storyWorker{wallet: w}
 			continue
 		}
-		_, err := p.in.admin().AddOrg(ctx, orgRequest{Role: party.Role, ID: party.ID, Name: party.Name, From: party.From})
-		if err != nil {
-			return fmt.Errorf("adding %s: %w", party.Actor, err)
+		roles := []attestation.Role{party.Role}
+		if party.Role == attestation.Authority {
+			roles = append(roles, attestation.Verifier) // the desk to which workers present
+		}
+		for _, role := range roles {
+			if _, err := p.in.admin().AddOrg(ctx, orgRequest{Role: role, ID: party.ID, Name: party.Name, From: party.From}); err != nil {
+				return fmt.Errorf("adding %s as %s: %w", party.Actor, role, err)
+			}
 		}
 	}
 	return nil

@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"akashi/compliance"
+	"akashi/internal/evidence"
 	"akashi/testdata/story"
 	"akashi/verifier"
 )
@@ -54,6 +56,7 @@ func TestStory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			compareExpected(t, story.Expected().Engagements[name], result.Assessments[i])
 			verifyLater(t, p, result.files[name], result.Assessments[i])
+			verifySaved(t, p, result.files[name])
 		})
 	}
 }
@@ -129,6 +132,34 @@ func verifyLater(t *testing.T, p *player, data []byte, want *compliance.Assessme
 	trust.Auditors = nil
 	if r := verifier.Verify(data, trust, verifier.Options{}); r.Result != compliance.CannotTell {
 		t.Errorf("without the auditors' policy: %s, want unknown", r.Result)
+	}
+}
+
+// verifySaved lets the verifier sign an evidence file, and finds out from the file who did.
+func verifySaved(t *testing.T, p *player, data []byte) {
+	t.Helper()
+	f, err := evidence.Read(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := p.in.cfg.trust()
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := evidence.Sealer{Key: p.in.verifier.Key, Chain: p.in.verifier.Chain}
+	if err := evidence.Seal(f, trust, by, "7F3K-Q2MX-91TD", p.clock.now()); err != nil {
+		t.Fatal(err)
+	}
+	saved, err := f.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := printVerification(streams{out: &out}, verifier.Verify(saved, trust, verifier.Options{}), false); err != nil {
+		t.Fatal(err)
+	}
+	if want := "saved by " + p.parties["authority"].Name["ja"]; !strings.Contains(out.String(), want) {
+		t.Errorf("the output has no %q:\n%s", want, out.String())
 	}
 }
 
