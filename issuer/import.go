@@ -39,6 +39,8 @@ type Report struct {
 	Notes        []Note      `json:"notes"`
 	Errors       []RowError  `json:"errors"`
 	Rows         []RowResult `json:"rows"`
+
+	headers map[string]string // of the file's columns, by field
 }
 
 // RowResult says what became of one good row.
@@ -84,14 +86,19 @@ func (r *Report) Count(status string) (n int) {
 }
 
 // take adds what a parser found.
-func (r *Report) take(enc Encoding, ignored []string, notes []Note, errs []RowError) {
-	r.Encoding = enc
+func (r *Report) take(enc Encoding, ignored []string, headers map[string]string, notes []Note, errs []RowError) {
+	r.Encoding, r.headers = enc, headers
 	r.Ignored = append(r.Ignored, ignored...)
 	r.Notes = append(r.Notes, notes...)
 	r.Errors = append(r.Errors, errs...)
 }
 
-func (r *Report) refuse(row int, column, value, problem, remedy string) {
+// refuse names the column as the file does, where it has the field.
+func (r *Report) refuse(row int, field, value, problem, remedy string) {
+	column := field
+	if header := r.headers[field]; header != "" {
+		column = header
+	}
 	r.Errors = append(r.Errors, RowError{File: r.File, Row: row, Column: column, Value: value, Problem: problem, Remedy: remedy})
 }
 

@@ -48,6 +48,7 @@ type Config struct {
 	Now      func() time.Time // nil means time.Now
 	Rand     io.Reader        // nil means crypto/rand; read from several goroutines
 	Log      *slog.Logger     // nil discards
+	Status   StatusSigner     // of the status lists of all organizations
 	VCI      VCIConfig        // how wallets collect credentials
 }
 
@@ -71,6 +72,9 @@ func New(cfg Config) (*Issuer, error) {
 	}
 	if cfg.Policy.Origin != cfg.Origin {
 		return nil, fmt.Errorf("issuer: the policy is for the registry %q, the issuer for %q", cfg.Policy.Origin, cfg.Origin)
+	}
+	if err := cfg.Status.check(); err != nil {
+		return nil, err
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -18,6 +18,7 @@ import (
 //	{
 //	  "name": "給与計算 月次一覧",
 //	  "encoding": "Shift_JIS",          UTF-8 or Shift_JIS; without it the encoding is detected and shown
+//	  "separator": ";",                 what divides the cells: a comma (this is the default), a semicolon or a tab ("\t")
 //	  "short_wareki": false,            true: 07/11/25 is 25 November of Reiwa 7
 //	  "blank_is_zero": true,            an empty cell of amounts or hours is 0, except gross and net (this is the default); false: an error
 //	  "closing_day": 31,                with "month" instead of "from" and "to": last day of the pay period, 31 is the month's last
@@ -32,6 +33,7 @@ import (
 type Mapping struct {
 	Name           string            `json:"name"`
 	Encoding       Encoding          `json:"encoding"`
+	Separator      string            `json:"separator"`
 	ShortWareki    bool              `json:"short_wareki"`
 	BlankIsZero    *bool             `json:"blank_is_zero"` // nil means true
 	ClosingDay     int               `json:"closing_day"`
@@ -51,14 +53,16 @@ var payrollFields = []string{
 
 var codedField = regexp.MustCompile(`^(allowances|overtime_pay|deductions)\.[a-z][a-z0-9_]{0,31}$`)
 
+const maxMapping = 1 << 20
+
 // ErrMapping is returned for a mapping that cannot be used.
 var ErrMapping = errors.New("mapping refused")
 
 // ParseMapping reads a mapping file. One without the columns for gross and net, or without any for deductions, is refused: rows could
-// not be checked to balance.
+// not be checked to balance. So is one with a member that is not above: a misspelt one must not be without effect.
 func ParseMapping(data []byte) (*Mapping, error) {
 	var m Mapping
-	if err := keys.DecodeJSON(data, &m); err != nil {
+	if err := keys.DecodeKnownJSON(data, &m, maxMapping); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMapping, err)
 	}
 	for _, check := range []func() error{m.checkNames, m.checkPresent, m.checkWords} {
@@ -119,6 +123,9 @@ func (m *Mapping) checkWords() error {
 	case "", UTF8, UTF8BOM, CP932:
 	default:
 		return fmt.Errorf("encoding is none of %s, %s", UTF8, CP932)
+	}
+	if _, ok := separators[m.Separator]; m.Separator != "" && !ok {
+		return errors.New(`separator is none of ",", ";" and "\\t"`)
 	}
 	methods := []string{attestation.PayTransfer, attestation.PayCash, attestation.PayFundsTransfer}
 	if m.Method == "" && !m.has("method") {

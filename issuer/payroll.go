@@ -29,13 +29,14 @@ const minLedgerKey = 16
 // gross is not the sum of the parts that are mapped, or that appears twice. ledgerKey is the organization's secret for
 // ledger_row_hash, see [ledgerRowHash].
 func ParsePayroll(file string, data []byte, m *Mapping, ledgerKey []byte) *Payroll {
-	t := readTable(file, data, m.Encoding)
+	t := readTable(file, data, m.Encoding, m.Separator)
 	p := payrollReader{table: t, mapping: m, key: ledgerKey, columns: map[string]int{}, methods: words(m.Methods), kinds: words(m.Kinds)}
 	out := &Payroll{File: file, Encoding: t.encoding}
 	if len(ledgerKey) < minLedgerKey {
 		t.fail(0, "", "", "the organization has no ledger key", "set one up: at least 16 secret random octets")
 	} else if len(t.header) > 0 && p.findColumns() {
-		out.Ignored = t.ignored(p.used())
+		out.Ignored, out.Headers = t.ignored(p.used()), t.headers(p.columns)
+		out.Headers["reference"] = out.Headers["employee_number"]
 		out.Rows = p.readAll(t.rows)
 		p.noteBlanks()
 		out.Rows = p.refuseTwice(out.Rows)

@@ -18,13 +18,15 @@ var importers = map[attestation.Type]struct {
 	roles []attestation.Role
 	read  func(*reader, File) error
 }{
-	attestation.TypeEngagement:        {[]attestation.Role{attestation.AcceptingOrganization}, (*reader).engagements},
-	attestation.TypeWagePayment:       {[]attestation.Role{attestation.AcceptingOrganization}, (*reader).payroll},
-	attestation.TypeWageReceipt:       {[]attestation.Role{attestation.Bank}, (*reader).bank},
-	attestation.TypeSupportInterview:  {[]attestation.Role{attestation.SupportOrganization, attestation.AcceptingOrganization}, (*reader).interviews},
-	attestation.TypeSupportSession:    {[]attestation.Role{attestation.SupportOrganization, attestation.AcceptingOrganization}, (*reader).sessions},
-	attestation.TypeNotificationFiled: {[]attestation.Role{attestation.AcceptingOrganization}, (*reader).notifications},
-	attestation.TypeSeparation:        {[]attestation.Role{attestation.AcceptingOrganization, attestation.Authority}, (*reader).separations},
+	attestation.TypeEngagement:          {[]attestation.Role{attestation.AcceptingOrganization}, (*reader).engagements},
+	attestation.TypeWagePayment:         {[]attestation.Role{attestation.AcceptingOrganization}, (*reader).payroll},
+	attestation.TypeWageReceipt:         {[]attestation.Role{attestation.Bank}, (*reader).bank},
+	attestation.TypeSupportInterview:    {[]attestation.Role{attestation.SupportOrganization, attestation.AcceptingOrganization}, (*reader).interviews},
+	attestation.TypeSupportSession:      {[]attestation.Role{attestation.SupportOrganization, attestation.AcceptingOrganization}, (*reader).sessions},
+	attestation.TypeNotificationFiled:   {[]attestation.Role{attestation.AcceptingOrganization}, (*reader).notifications},
+	attestation.TypeNotificationReceipt: {[]attestation.Role{attestation.Authority}, (*reader).receipts},
+	attestation.TypeRemedy:              {[]attestation.Role{attestation.AcceptingOrganization}, (*reader).remedies},
+	attestation.TypeSeparation:          {[]attestation.Role{attestation.AcceptingOrganization, attestation.Authority}, (*reader).separations},
 }
 
 // reader turns the rows of one file into drafts.
@@ -45,7 +47,7 @@ func (i *Issuer) read(ctx context.Context, o *org, typ attestation.Type, f File,
 		return nil, fmt.Errorf("%w: %q", ErrType, typ)
 	}
 	if !slices.Contains(how.roles, o.Role) {
-		return nil, fmt.Errorf("%w: %s is for %v, this is a %s", ErrType, typ, how.roles, o.Role)
+		return nil, fmt.Errorf("%w: %s is for %v, this organization is listed as %s", ErrType, typ, how.roles, o.Role)
 	}
 	r := &reader{i: i, ctx: ctx, o: o, report: report, known: map[string]*Enrolment{}, calendars: map[string]payDays{}}
 	if err := how.read(r, f); err != nil {
@@ -96,6 +98,10 @@ func actOf(claims any) (claim string, day attestation.Date) {
 		return "date", c.Date
 	case attestation.NotificationFiled:
 		return "arrived_date", c.ArrivedDate
+	case attestation.NotificationReceipt:
+		return "arrived_date", c.ArrivedDate
+	case attestation.Remedy:
+		return "remedied_date", c.RemediedDate
 	case attestation.Separation:
 		return "end_date", c.EndDate
 	}
@@ -104,7 +110,7 @@ func actOf(claims any) (claim string, day attestation.Date) {
 
 // rows makes a draft of every row of a sheet; place says where a row's claims stand and what they speak of.
 func rows[T any](r *reader, s *Sheet[T], typ attestation.Type, place func(e *Enrolment, claims T) (attestation.Stream, attestation.Period, string)) error {
-	r.report.take(s.Encoding, s.Ignored, s.Notes, s.Errors)
+	r.report.take(s.Encoding, s.Ignored, s.Headers, s.Notes, s.Errors)
 	for _, row := range s.Rows {
 		e, err := r.enrolment(row.Row, row.Reference)
 		if err != nil {
@@ -155,10 +161,31 @@ func (r *reader) sessions(f File) error {
 
 func (r *reader) notifications(f File) error {
 	return rows(r, ParseNotifications(f.Name, f.Data), attestation.TypeNotificationFiled, func(_ *Enrolment, c attestation.NotificationFiled) (attestation.Stream, attestation.Period, string) {
-		if c.EventDate.IsZero() {
-			return attestation.ReportEmployer, c.Period, c.Obligation + " for " + string(c.Period)
+		return placeNotice(&c.Notification, attestation.ReportEmployer, attestation.NoticeEmployer)
+	})
+}
+
+func (r *reader) receipts(f File) error {
+	return rows(r, ParseReceipts(f.Name, f.Data), attestation.TypeNotificationReceipt, func(_ *Enrolment, c attestation.NotificationReceipt) (attestation.Stream, attestation.Period, string) {
+		return placeNotice(&c.Notification, attestation.ReportAuthority, attestation.NoticeAuthority)
+	})
+}
+
+// placeNotice says where a notice stands: reports by their period, notices by the date of their event.
+func placeNotice(n *attestation.Notification, report, notice attestation.Stream) (attestation.Stream, attestation.Period, string) {
+	if n.EventDate.IsZero() {
+		return report, n.Period, n.Obligation + " for " + string(n.Period)
+	}
+	return notice, attestation.EventsOf(n.EventDate), n.Obligation + " for " + n.EventDate.String()
+}
+
+func (r *reader) remedies(f File) error {
+	return rows(r, ParseRemedies(f.Name, f.Data), attestation.TypeRemedy, func(_ *Enrolment, c attestation.Remedy) (attestation.Stream, attestation.Period, string) {
+		about := string(c.Duty.Period)
+		if about == "" {
+			about = c.Duty.EventDate.String()
 		}
-		return attestation.NoticeEmployer, attestation.EventsOf(c.EventDate), c.Obligation + " for " + c.EventDate.String()
+		return attestation.RemedyEmployer, attestation.EventsOf(c.RemediedDate), "remedy of " + c.Duty.Obligation + " for " + about
 	})
 }
 
@@ -172,11 +199,14 @@ func (r *reader) separations(f File) error {
 	})
 }
 
+// bankHeaders are the names of fields in the Zengin layout.
+var bankHeaders = map[string]string{"reference": "口座番号", "value_date": "預入・払出日", "payer_name": "振込依頼人名"}
+
 // bank reads the statements of workers' own accounts. A credit is a wage receipt when it comes from the payer that the worker's
 // engagement names.
 func (r *reader) bank(f File) error {
 	file := ParseZengin(f.Name, f.Data)
-	r.report.take("", nil, file.Notes, file.Errors)
+	r.report.take("", nil, bankHeaders, file.Notes, file.Errors)
 	for _, s := range file.Skipped {
 		r.report.note(s.Record, "not a wage: "+s.Reason)
 	}
@@ -198,7 +228,7 @@ func (r *reader) bank(f File) error {
 func (r *reader) credit(row BankRow, e *Enrolment) error {
 	switch {
 	case e.Terms.Terms == nil || e.Terms.Terms.PayerKana == nil:
-		r.report.refuse(row.Record, "振込依頼人名", "", "the employer's name as payer is not known for this account",
+		r.report.refuse(row.Record, "payer_name", "", "the employer's name as payer is not known for this account",
 			"enrol the account again with a presentation that shows terms.payer_kana")
 		return nil
 	case MatchKana(row.PayerName) != MatchKana(*e.Terms.Terms.PayerKana):
@@ -211,7 +241,7 @@ func (r *reader) credit(row BankRow, e *Enrolment) error {
 	}
 	pay, ok := days.of(row.ValueDate)
 	if !ok {
-		r.report.refuse(row.Record, "預入・払出日", row.ValueDate.String(), "no pay day of the contract can be told for this day", "check the contract; the table of holidays may end before")
+		r.report.refuse(row.Record, "value_date", row.ValueDate.String(), "no pay day of the contract can be told for this day", "check the contract; the table of holidays may end before")
 		return nil
 	}
 	if pay.day != row.ValueDate {
@@ -277,7 +307,7 @@ const maxLate = 92
 // engagements reads contracts. Every slot of the plan gets a random secret.
 func (r *reader) engagements(f File) error {
 	sheet := ParseEngagements(f.Name, f.Data)
-	r.report.take(sheet.Encoding, sheet.Ignored, sheet.Notes, sheet.Errors)
+	r.report.take(sheet.Encoding, sheet.Ignored, sheet.Headers, sheet.Notes, sheet.Errors)
 	for _, row := range sheet.Rows {
 		r.engagement(row)
 	}

@@ -72,12 +72,12 @@ func describe(columns []sheetColumn) string {
 
 // parseSheet reads a sheet with fixed headers; parse reads one row and may report errors through its cells.
 func parseSheet[T any](file string, data []byte, want []sheetColumn, parse func(c *cells) T) *Sheet[T] {
-	t := readTable(file, data, "")
+	t := readTable(file, data, "", "")
 	out := &Sheet[T]{File: file, Encoding: t.encoding}
 	if len(t.header) > 0 {
 		at, ok := t.columns(want)
 		if ok {
-			out.Ignored = t.ignored(usedColumns(at))
+			out.Ignored, out.Headers = t.ignored(usedColumns(at)), t.headers(at)
 			for _, row := range t.rows {
 				c := &cells{table: t, row: row, columns: at}
 				r := Row[T]{Row: row.line, Reference: c.text("reference"), Claims: parse(c)}
@@ -199,28 +199,89 @@ var (
 
 // ParseNotifications reads a sheet of notices filed (CSV). An event duty has event_date, a periodic one period: FY2025, 2025年度, 令和7年度.
 func ParseNotifications(file string, data []byte) *Sheet[attestation.NotificationFiled] {
+	return parseSheet(file, data, notificationColumns, func(c *cells) attestation.NotificationFiled {
+		return attestation.NotificationFiled{Notification: c.notification()}
+	})
+}
+
+var receiptColumns = append(slices.Clone(notificationColumns), optional("source", "出所"))
+
+// ParseReceipts reads a sheet of receipts of notices (CSV), which has the columns of the notices and may say that a receipt was transcribed from
+// paper; else the office itself gave it.
+func ParseReceipts(file string, data []byte) *Sheet[attestation.NotificationReceipt] {
+	sources := choice{"authority": attestation.SourceAuthority, "官署": attestation.SourceAuthority, "transcribed": attestation.SourceTranscribed, "転記": attestation.SourceTranscribed}
+	return parseSheet(file, data, receiptColumns, func(c *cells) attestation.NotificationReceipt {
+		r := attestation.NotificationReceipt{Notification: c.notification(), Source: attestation.SourceAuthority}
+		if source := maybeCell(c, "source", sources.parse); source != nil {
+			r.Source = *source
+		}
+		return r
+	})
+}
+
+// notification reads the columns of a notice.
+func (c *cells) notification() attestation.Notification {
 	channels := choice{"e-system": attestation.ChannelESystem, "電子届出": attestation.ChannelESystem, "電子届出システム": attestation.ChannelESystem,
 		"counter": attestation.ChannelCounter, "窓口": attestation.ChannelCounter, "post": attestation.ChannelPost, "郵送": attestation.ChannelPost}
-	return parseSheet(file, data, notificationColumns, func(c *cells) attestation.NotificationFiled {
-		n := attestation.Notification{
-			Obligation: readCell(c, "obligation", parseObligation), FiledDate: c.day("filed_date", false), ArrivedDate: c.day("arrived_date", false),
-			Channel: c.choice("channel", channels), Form: maybeCell(c, "form", anyText), Office: maybeCell(c, "office", anyText),
-			ReceiptNumber: maybeCell(c, "receipt_number", anyText),
+	n := attestation.Notification{
+		Obligation: readCell(c, "obligation", parseObligation), FiledDate: c.day("filed_date", false), ArrivedDate: c.day("arrived_date", false),
+		Channel: c.choice("channel", channels), Form: maybeCell(c, "form", anyText), Office: maybeCell(c, "office", anyText),
+		ReceiptNumber: maybeCell(c, "receipt_number", anyText),
+	}
+	n.KnownDate = c.maybeDay("known_date")
+	n.EventDate, n.Period = c.occasion("a notice")
+	switch {
+	case c.failed:
+	case n.ArrivedDate.Before(n.FiledDate):
+		c.fail("arrived_date", "the notice arrived before it was filed", "check both dates")
+	case !n.EventDate.IsZero() && n.FiledDate.Before(n.EventDate):
+		c.fail("filed_date", "the notice was filed before the event", "check both dates")
+	}
+	return n
+}
+
+// occasion reads the event or the period that a row is about.
+func (c *cells) occasion(what string) (event attestation.Date, period attestation.Period) {
+	event = c.maybeDay("event_date")
+	if p := maybeCell(c, "period", parseDutyPeriod); p != nil {
+		period = *p
+	}
+	if !c.failed && (period == "") == event.IsZero() {
+		c.fail("event_date", what+" is about one event or about one period", "fill in exactly one of event_date and period")
+	}
+	return event, period
+}
+
+var remedyColumns = []sheetColumn{
+	referenceColumn,
+	needed("obligation", "義務", "届出区分"),
+	optional("event_date", "事由発生日"),
+	optional("period", "対象月", "対象期間", "対象年度"),
+	needed("remedied_date", "是正日", "支払日"),
+	optional("wage", "支払賃金", "是正額"),
+	optional("interest", "遅延損害金", "遅延利息"),
+	optional("directive_number", "是正勧告番号", "勧告番号"),
+}
+
+// ParseRemedies reads a sheet of gaps that were mended afterwards (CSV): the duty, by its event or its period, and what was done on which day.
+func ParseRemedies(file string, data []byte) *Sheet[attestation.Remedy] {
+	return parseSheet(file, data, remedyColumns, func(c *cells) attestation.Remedy {
+		r := attestation.Remedy{
+			Duty:         attestation.DutyRef{Obligation: readCell(c, "obligation", parseObligation)},
+			RemediedDate: c.day("remedied_date", false), DirectiveNumber: maybeCell(c, "directive_number", anyText),
 		}
-		n.EventDate, n.KnownDate = c.maybeDay("event_date"), c.maybeDay("known_date")
-		if p := maybeCell(c, "period", parseDutyPeriod); p != nil {
-			n.Period = *p
+		r.Duty.EventDate, r.Duty.Period = c.occasion("a remedy")
+		for _, name := range []string{"wage", "interest"} {
+			amount := maybeCell(c, name, parseYen)
+			if amount == nil {
+				continue
+			}
+			if r.Amounts == nil {
+				r.Amounts = map[string]int64{}
+			}
+			r.Amounts[name] = *amount
 		}
-		switch {
-		case c.failed:
-		case (n.Period == "") == n.EventDate.IsZero():
-			c.fail("event_date", "a notice is about one event or about one period", "fill in exactly one of event_date and period")
-		case n.ArrivedDate.Before(n.FiledDate):
-			c.fail("arrived_date", "the notice arrived before it was filed", "check both dates")
-		case !n.EventDate.IsZero() && n.FiledDate.Before(n.EventDate):
-			c.fail("filed_date", "the notice was filed before the event", "check both dates")
-		}
-		return attestation.NotificationFiled{Notification: n}
+		return r
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -81,7 +82,8 @@ type Row[T any] struct {
 type Sheet[T any] struct {
 	File     string
 	Encoding Encoding
-	Ignored  []string // columns that are not read
+	Ignored  []string          // columns that are not read
+	Headers  map[string]string // field to the name of its column in the file, of the columns that are read
 	Rows     []Row[T]
 	Errors   []RowError
 	Notes    []Note
@@ -118,10 +120,14 @@ type tableRow struct {
 	cells []string // as long as the header
 }
 
-// readTable reads a CSV file (RFC 4180, separator a comma). The encoding is detected unless want names it; see [decodeText].
+// separators are what may divide cells, with a word for it.
+var separators = map[string]string{",": "commas", ";": "semicolons", "\t": "tabs"}
+
+// readTable reads a CSV file (RFC 4180). Its cells are divided by commas, unless separator names something else, and the encoding is detected
+// unless want names it; see [decodeText].
 //
 // A whole-file error leaves no rows. A row that is broken (quotes, number of cells, a My Number) is an error, and the others stand.
-func readTable(file string, data []byte, want Encoding) *table {
+func readTable(file string, data []byte, want Encoding, separator string) *table {
 	t := &table{file: file}
 	text, enc, ambiguous, err := decodeText(data, want)
 	if err != nil {
@@ -132,13 +138,33 @@ func readTable(file string, data []byte, want Encoding) *table {
 	if ambiguous {
 		t.note(0, "", fmt.Sprintf("the octets can be read as UTF-8 and as Shift_JIS; %s was used: name the encoding in the mapping if that is wrong", enc))
 	}
+	if separator == "" {
+		separator = ","
+	}
 	r := csv.NewReader(strings.NewReader(text))
+	r.Comma = rune(separator[0])
 	r.FieldsPerRecord = -1
 	r.ReuseRecord = true
-	if t.readHeader(r) {
+	if t.checkSeparator(text, separator) && t.readHeader(r) {
 		t.readRows(r)
 	}
 	return t
+}
+
+// checkSeparator refuses a file whose first line has none of the separators that were expected, and others: every row would seem to have one cell.
+func (t *table) checkSeparator(text, separator string) bool {
+	line, _, _ := strings.Cut(text, "\n")
+	if strings.Contains(line, separator) {
+		return true
+	}
+	for _, other := range slices.Sorted(maps.Keys(separators)) {
+		if strings.Contains(line, other) {
+			t.fail(1, "", "", fmt.Sprintf("the cells are divided by %s where %s are expected", separators[other], separators[separator]),
+				"export the file again with "+separators[separator]+"; for payroll, the mapping may say \"separator\" instead")
+			return false
+		}
+	}
+	return true
 }
 
 func (t *table) readHeader(r *csv.Reader) bool {
@@ -207,7 +233,7 @@ func (t *table) readRow(line int, record []string) bool {
 		return false
 	}
 	if len(cells) != len(t.header) {
-		t.fail(line, "", "", fmt.Sprintf("%d cells where the header has %d", len(cells), len(t.header)), "put cells that hold a comma in quotation marks, or export the file again")
+		t.fail(line, "", "", fmt.Sprintf("%d cells where the header has %d", len(cells), len(t.header)), "put cells that hold the separator in quotation marks, or export the file again")
 		return true
 	}
 	for i, c := range cells {
@@ -231,6 +257,17 @@ func (t *table) note(row int, column, text string) {
 
 // column returns the index of the column named name, or -1.
 func (t *table) column(name string) int { return slices.Index(t.header, headerName(name)) }
+
+// headers returns the names of the columns at which fields stand.
+func (t *table) headers(at map[string]int) map[string]string {
+	names := make(map[string]string, len(at))
+	for field, i := range at {
+		if i >= 0 {
+			names[field] = t.header[i]
+		}
+	}
+	return names
+}
 
 // ignored returns the columns that are not used, by name, or by number where they have none.
 func (t *table) ignored(used map[int]bool) []string {

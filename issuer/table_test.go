@@ -75,7 +75,7 @@ func TestTableReportsWhatIsBroken(t *testing.T) {
 		{"My Number", "a,b\n1," + myNumber + "\n", "this looks like an Individual Number (My Number), which must not be collected here"},
 		{"My Number in full width with hyphens", "a,b\n1,１２３４-５６７８-９０１８\n", "this looks like an Individual Number (My Number), which must not be collected here"},
 	} {
-		got := readTable("f.csv", []byte(c.text), "")
+		got := readTable("f.csv", []byte(c.text), "", "")
 		if len(got.errors) != 1 || got.errors[0].Problem != c.problem {
 			t.Errorf("%s: got %v, want one error %q", c.name, got.errors, c.problem)
 			continue
@@ -87,7 +87,7 @@ func TestTableReportsWhatIsBroken(t *testing.T) {
 }
 
 func TestTableKeepsGoodRowsBesideBadOnes(t *testing.T) {
-	got := readTable("f.csv", []byte("\"社員\n番号\",b,\n１,ﾊﾟﾝ,\n,,\n2,3\n4,5,\n"), "")
+	got := readTable("f.csv", []byte("\"社員\n番号\",b,\n１,ﾊﾟﾝ,\n,,\n2,3\n4,5,\n"), "", "")
 	if len(got.rows) != 2 || len(got.errors) != 1 || got.errors[0].Row != 5 || len(got.notes) != 1 {
 		t.Fatalf("got %d rows, errors %v, notes %v, want 2 rows, an error in row 5, and a note on the blank row", len(got.rows), got.errors, got.notes)
 	}

@@ -27,12 +27,12 @@ func (b *bearer) copy(want *wanted) (made, error) {
 	if err != nil {
 		return made{}, err
 	}
-	places, err := b.i.freeIndices(b.ctx, b.o, 1)
+	places, err := b.i.freeIndices(b.ctx, 1)
 	if err != nil {
 		return made{}, err
 	}
 	compact, err := sdjwt.Reissue(b.o.signing, b.o.header(), sdJWT, map[string]any{
-		"cnf": map[string]any{"jwk": want.holders[0].Key}, "iat": roundToDay(b.i.Now()), "status": places[0].claim(b.o), "logged": original.ID,
+		"cnf": map[string]any{"jwk": want.holders[0].Key}, "iat": roundToDay(b.i.Now()), "status": b.i.statusClaim(places[0]), "logged": original.ID,
 	})
 	if err != nil {
 		return made{}, err

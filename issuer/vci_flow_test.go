@@ -2,6 +2,7 @@ package issuer_test
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -21,32 +22,52 @@ import (
 	"akashi/testdata/story"
 )
 
-// verify checks a credential as its issuer's and returns its claims.
+// verify checks a credential as its issuer's, which its certificate must say as well (HAIP 1.0, Section 6.1.1), and returns its claims.
 func (w *vciWorld) verify(actor, compact string) *sdjwt.Verified {
 	w.T.Helper()
 	u, err := sdjwt.Parse(compact)
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	signing, err := keys.ParsePrivate(w.Orgs[actor].Signing)
-	if err != nil {
-		w.T.Fatal(err)
+	key := w.certified(u.Header())
+	if signing, err := keys.ParsePrivate(w.Orgs[actor].Signing); err != nil || !signing.Public().Equal(key) {
+		w.T.Fatalf("the certificate is of another key than that of %s: %v", actor, err)
 	}
-	v, err := u.Verify(signing.Public(), sdjwt.Expect{Algs: []keys.Alg{keys.ES256}, Now: w.Clock.Now()})
+	v, err := u.Verify(key, sdjwt.Expect{Algs: []keys.Alg{keys.ES256}, Now: w.Clock.Now()})
 	if err != nil {
 		w.T.Fatal(err)
 	}
 	return v
 }
 
+// certified returns the key of x5c: a chain without the anchor, whose leaf is not self-signed.
+func (w *vciWorld) certified(h keys.UnverifiedHeader) keys.Public {
+	w.T.Helper()
+	key, _, err := keys.VerifyChain(h.X5C, []*x509.Certificate{w.CA.Cert}, w.Clock.Now())
+	if err != nil || h.Kid != key.Thumbprint() {
+		w.T.Fatalf("x5c and kid: %v", err)
+	}
+	return key
+}
+
 // status reads the status of a credential from its list.
-func (w *vciWorld) status(actor string, v *sdjwt.Verified, query string) statuslist.Status {
+func (w *vciWorld) status(v *sdjwt.Verified) statuslist.Status {
 	w.T.Helper()
 	ref, err := statuslist.ReferenceOf(v.Claims)
 	if err != nil || ref == nil {
 		w.T.Fatalf("status reference: %v %v", ref, err)
 	}
-	r := w.get(ref.URI + query).want(http.StatusOK)
+	s, err := w.statusList(ref.URI, "", w.Clock.Now()).Status(ref.Index)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	return s
+}
+
+// statusList reads a list as it is or, with a query, was. Its signer stands on the trust list, and has a certificate.
+func (w *vciWorld) statusList(uri, query string, at time.Time) *statuslist.Token {
+	w.T.Helper()
+	r := w.get(uri + query).want(http.StatusOK)
 	if got := r.header.Get("Content-Type"); got != statuslist.MediaType {
 		w.T.Errorf("Content-Type of the status list: %q", got)
 	}
@@ -54,22 +75,18 @@ func (w *vciWorld) status(actor string, v *sdjwt.Verified, query string) statusl
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	signing, err := keys.ParsePrivate(w.Orgs[actor].Signing)
-	if err != nil {
-		w.T.Fatal(err)
+	key, served, err := w.Registry.List.StatusKey(uri, u.Header())
+	if err != nil || !served || !key.Equal(w.certified(u.Header())) {
+		w.T.Fatalf("the signer of the status list: served %t, %v", served, err)
 	}
-	token, err := u.Verify(signing.Public(), statuslist.Expect{URI: ref.URI, Now: w.Clock.Now()})
+	token, err := u.Verify(key, statuslist.Expect{URI: uri, Now: at})
 	if err != nil {
 		w.T.Fatal(err)
 	}
 	if token.Len() < statuslist.MinEntries {
 		w.T.Errorf("the list has %d entries", token.Len())
 	}
-	s, err := token.Status(ref.Index)
-	if err != nil {
-		w.T.Fatal(err)
-	}
-	return s
+	return token
 }
 
 func TestVCIExample(t *testing.T) {
@@ -89,7 +106,7 @@ func TestVCIExample(t *testing.T) {
 			t.Errorf("%s %v is no whole day", name, v.Claims[name])
 		}
 	}
-	if got := w.status("employer-A", v, ""); got != statuslist.Valid {
+	if got := w.status(v); got != statuslist.Valid {
 		t.Errorf("status %s", got)
 	}
 	for range 2 { // idempotent
@@ -249,10 +266,10 @@ func TestVCICopies(t *testing.T) {
 	if !revoked.Recorded || !slices.Equal(revoked.Credentials, []string{november.ID}) || len(w.Registry.Submits) != before+1 {
 		t.Errorf("revoked %+v, %d submissions", revoked, len(w.Registry.Submits)-before)
 	}
-	if got := w.status("employer-A", november, ""); got != statuslist.Invalid {
+	if got := w.status(november); got != statuslist.Invalid {
 		t.Errorf("status of the revoked one: %s", got)
 	}
-	if got := w.status("employer-A", december, ""); got != statuslist.Valid {
+	if got := w.status(december); got != statuslist.Valid {
 		t.Errorf("status of the other one: %s", got)
 	}
 	if _, err := w.Issuer.Revoke(context.Background(), w.Orgs["employer-A"].ID, november.ID, how); err != nil || len(w.Registry.Submits) != before+1 {

@@ -38,8 +38,6 @@ func (i *Issuer) endpoints() []endpoint {
 		{"/notification", post, oid4vc.CodeInvalidNotificationRequest, true, i.serveNotification},
 		{"/offers/{offer}", get, oid4vc.CodeInvalidRequest, false, i.serveOffer},
 		{"/offers/{offer}/qr.{kind:png|svg}", get, oid4vc.CodeInvalidRequest, false, i.serveOfferQR},
-		{"/status", get, oid4vc.CodeInvalidRequest, false, i.serveAggregation},
-		{"/status/{list:[0-9]{1,4}}", get, oid4vc.CodeInvalidRequest, false, i.serveStatusList},
 		{"/types/{type}", get, oid4vc.CodeInvalidRequest, false, i.serveOwnType},
 	}
 }
@@ -53,6 +51,22 @@ func (i *Issuer) routeVCI(r *mux.Router) {
 	for _, e := range i.endpoints() {
 		r.Handle("/o/{id}"+e.path, i.orgEndpoint(e))
 	}
+	r.Handle(statusPath, i.sharedEndpoint(i.serveAggregation))
+	r.Handle(statusPath+"/{list:[0-9]{1,4}}", i.sharedEndpoint(i.serveStatusList))
+}
+
+// sharedEndpoint is one of the whole instance, which is read.
+func (i *Issuer) sharedEndpoint(serve func(http.ResponseWriter, *http.Request) error) http.Handler {
+	e := endpoint{methods: []string{http.MethodGet, http.MethodHead}, fallback: oid4vc.CodeInvalidRequest}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := e.checkMethod(w, r)
+		if err == nil {
+			err = serve(w, r)
+		}
+		if err != nil {
+			web.WriteOAuthError(w, r, err, e.fallback, i.Log)
+		}
+	})
 }
 
 // orgEndpoint finds the organization, checks the method and answers errors. Every answer of an endpoint that takes DPoP proofs brings the

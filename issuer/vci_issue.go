@@ -32,7 +32,7 @@ type made struct {
 // save stores the credential and takes its index.
 func (m *made) save(tx store.Tx, orgID string) error {
 	if m.issued.List > 0 {
-		if err := takeIndex(tx, orgID, m.issued.List, m.issued.Index, m.issued.ID); err != nil {
+		if err := takeIndex(tx, m.issued.List, m.issued.Index, m.issued.ID); err != nil {
 			return err
 		}
 	}
@@ -55,7 +55,7 @@ func (b *bearer) produce(want *wanted) ([]made, error) {
 		return []made{m}, err
 	}
 	out := make([]made, len(want.holders))
-	places, err := b.i.freeIndices(b.ctx, b.o, len(want.holders))
+	places, err := b.i.freeIndices(b.ctx, len(want.holders))
 	for n := 0; n < len(out) && err == nil; n++ {
 		out[n], err = b.i.sign1(b.o, want, want.holders[n], places[n])
 	}
@@ -80,7 +80,7 @@ func (i *Issuer) sign1(o *org, want *wanted, h holder, ref place) (made, error) 
 		return made{}, err
 	}
 	payload["vct"], payload["iss"], payload["iat"] = c.vct(o), o.Issuer, roundToDay(i.Now())
-	payload["cnf"], payload["status"] = map[string]any{"jwk": h.Key}, ref.claim(o)
+	payload["cnf"], payload["status"] = map[string]any{"jwk": h.Key}, i.statusClaim(ref)
 	if exp := c.expires(i.Now()); exp != 0 {
 		payload["exp"] = exp
 	}

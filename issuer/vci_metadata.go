@@ -25,7 +25,7 @@ func (i *Issuer) credentialIssuerMetadata(ctx context.Context, o *org) (*oid4vc.
 	m := &oid4vc.IssuerMetadata{
 		CredentialIssuer: o.Issuer, CredentialEndpoint: o.Issuer + "/credential", NonceEndpoint: o.Issuer + "/nonce", DeferredEndpoint: o.Issuer + "/deferred",
 		NotificationEndpoint: o.Issuer + "/notification", RequestEncryption: request, ResponseEncryption: responseEncryption(),
-		Batch: &oid4vc.BatchMetadata{BatchSize: maxBatch}, Display: issuerDisplay(o), StatusAggregation: o.Issuer + "/status",
+		Batch: &oid4vc.BatchMetadata{BatchSize: maxBatch}, Display: issuerDisplay(o), StatusAggregation: StatusAggregation(i.Status.URL),
 		Configurations: map[string]oid4vc.CredentialConfiguration{},
 	}
 	for id, c := range i.configurations(o) {
@@ -81,7 +81,7 @@ func (i *Issuer) serverMetadata(o *org) *oid4vc.ServerMetadata {
 		GrantTypesSupported:           []string{oid4vc.GrantAuthorizationCode, oid4vc.GrantPreAuthorizedCode, oid4vc.GrantRefreshToken},
 		CodeChallengeMethodsSupported: []string{"S256"}, TokenAuthMethodsSupported: []string{oid4vc.AuthPrivateKeyJWT, oid4vc.AuthNone},
 		TokenAuthAlgsSupported: algNames(), DPoPAlgsSupported: algNames(), IssParameterSupported: true, DetailsTypesSupported: []string{oid4vc.TypeOpenIDCredential},
-		AnonymousPreAuthorized: true, StatusAggregation: o.Issuer + "/status",
+		AnonymousPreAuthorized: true, StatusAggregation: StatusAggregation(i.Status.URL),
 	}
 	for id := range i.configurations(o) {
 		m.ScopesSupported = append(m.ScopesSupported, id)

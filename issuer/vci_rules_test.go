@@ -15,7 +15,6 @@ import (
 	"akashi/attestation"
 	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
-	"akashi/internal/statuslist"
 	"akashi/internal/store"
 	"akashi/internal/web"
 	"akashi/issuer"
@@ -574,62 +573,7 @@ func TestVCIBindings(t *testing.T) {
 	}
 }
 
-// TestVCIStatus suspends, resumes and revokes, and reads the list as it stood in between.
-func TestVCIStatus(t *testing.T) {
-	w := newVCIWorld(t, issuer.VCIConfig{})
-	o := w.Orgs["employer-A"]
-	p := w.wallet(o.Issuer).redeem(w.offer("employer-A", example("staff-card")))
-	credential, _ := p.collect("staff-card")
-	v := w.verify("employer-A", credential)
-	begun := w.Clock.Now().Unix()
-	var times []int64
-	set := func(s statuslist.Status, reason string) error {
-		w.Clock.Set(w.Clock.Now().Add(time.Hour))
-		times = append(times, w.Clock.Now().Unix())
-		_, err := w.Issuer.Revoke(context.Background(), o.ID, v.ID, issuer.Revocation{Status: s, Reason: reason})
-		return err
-	}
-	for _, s := range []statuslist.Status{statuslist.Suspended, statuslist.Valid, statuslist.Invalid} {
-		if err := set(s, "lost card"); err != nil {
-			t.Fatal(err)
-		}
-		if got := w.status("employer-A", v, ""); got != s {
-			t.Errorf("status %s, want %s", got, s)
-		}
-	}
-	if err := set(statuslist.Valid, "found"); err == nil {
-		t.Error("what was revoked was made valid again")
-	}
-	if err := set(statuslist.Invalid, ""); err == nil {
-		t.Error("revoked without a reason")
-	}
-	ref, _ := statuslist.ReferenceOf(v.Claims)
-	at := func(seconds int64) string { return ref.URI + "?time=" + json.Number(mustJSON(t, seconds)).String() }
-	for n, want := range []statuslist.Status{statuslist.Suspended, statuslist.Valid, statuslist.Invalid} {
-		u, err := statuslist.Parse(string(w.get(at(times[n])).want(http.StatusOK).body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, _ := keys.ParsePrivate(o.Signing)
-		token, err := u.Verify(key.Public(), statuslist.Expect{URI: ref.URI, Now: time.Unix(times[n], 0)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, _ := token.Status(ref.Index); got != want {
-			t.Errorf("status then %s, want %s", got, want)
-		}
-	}
-	w.get(at(begun-1000)).refused(http.StatusNotFound, oid4vc.CodeInvalidRequest)
-	w.get(at(times[len(times)-1]+10)).refused(http.StatusNotFound, oid4vc.CodeInvalidRequest)
-	w.get(ref.URI+"?time=soon").refused(http.StatusBadRequest, oid4vc.CodeInvalidRequest)
-	w.get(o.Issuer+"/status/77").refused(http.StatusNotFound, oid4vc.CodeInvalidRequest)
-	a, err := statuslist.ParseAggregation(w.get(o.Issuer + "/status").want(http.StatusOK).body)
-	if err != nil || len(a.StatusLists) != 1 || a.StatusLists[0] != ref.URI {
-		t.Errorf("aggregation %+v %v", a, err)
-	}
-}
-
-// TestVCIEngagementForms offers what cannot be offered.
+// TestVCIOfferRefused offers what cannot be offered.
 func TestVCIOfferRefused(t *testing.T) {
 	w := newVCIWorld(t, issuer.VCIConfig{})
 	for name, req := range map[string]issuer.OfferRequest{

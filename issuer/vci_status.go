@@ -6,28 +6,58 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
 
+	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
 	"akashi/internal/statuslist"
 	"akashi/internal/store"
 	"akashi/internal/web"
 )
 
-// Of a status list only the entries that are taken and the changes are stored, one key each: to issue touches no common value, and the list
-// as it stood at any time is the changes until then. An entry has two bits, so that it can also be suspended.
+// The lists are those of all organizations here: an entry is drawn at random among all, and a list does not tell whose credential somebody looks
+// up (Token Status List, Section 12.5). They are served by the instance and signed with a key of its own, which the trust list names.
+//
+// Of a list only the entries that are taken and the changes are stored, one key each: to issue touches no common value, and the list as it stood
+// at any time is the changes until then. An entry has two bits, so that it can also be suspended.
 const (
+	statusPath    = "/status"
 	statusBits    = 2
-	statusEntries = statuslist.MinEntries
+	statusEntries = 8 * statuslist.MinEntries
 	statusTTL     = 15 * time.Minute
 	statusLife    = 24 * time.Hour // exp
 	statusTries   = 12             // draws that meet taken entries until the next list is begun: it is then mostly full
 )
+
+// StatusSigner is by whom the status lists of an instance are served and signed.
+type StatusSigner struct {
+	URL string // of the instance, where [Issuer.Handler] is reached; without a slash at the end
+	Key *keys.Private
+	X5C []string // certificate chain without the trust anchor (HAIP 1.0, Section 6.1)
+}
+
+// StatusLists begins the URIs of the status lists of the instance at url.
+func StatusLists(url string) string { return url + statusPath + "/" }
+
+// StatusAggregation is where the instance at url names its status lists (Token Status List, Section 9).
+func StatusAggregation(url string) string { return url + statusPath }
+
+func (s *StatusSigner) check() error {
+	if err := oid4vc.CheckIdentifier(s.URL); err != nil || strings.HasSuffix(s.URL, "/") || s.Key == nil {
+		return errors.New("issuer: status lists need the URL of the instance, without a slash at the end, and a key that signs them")
+	}
+	return nil
+}
+
+func (s *StatusSigner) uri(list int) string { return StatusLists(s.URL) + strconv.Itoa(list) }
 
 // statusList is a list that was begun.
 type statusList struct {
@@ -47,17 +77,15 @@ type place struct {
 	index uint64
 }
 
-func (p place) claim(o *org) map[string]any {
-	return statuslist.Reference{Index: p.index, URI: o.statusURI(p.list)}.Claim()
+func (i *Issuer) statusClaim(p place) map[string]any {
+	return statuslist.Reference{Index: p.index, URI: i.Status.uri(p.list)}.Claim()
 }
 
-func (o *org) statusURI(list int) string { return o.Issuer + "/status/" + strconv.Itoa(list) }
-
 // freeIndices draws entries at random, which are taken when the credentials are stored.
-func (i *Issuer) freeIndices(ctx context.Context, o *org, n int) ([]place, error) {
+func (i *Issuer) freeIndices(ctx context.Context, n int) ([]place, error) {
 	var out []place
 	for {
-		list, err := i.currentList(ctx, o)
+		list, err := i.currentList(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +93,7 @@ func (i *Issuer) freeIndices(ctx context.Context, o *org, n int) ([]place, error
 		err = i.Store.View(ctx, func(tx store.Tx) error {
 			out = out[:0]
 			for len(out) < n && !full {
-				p, ok, err := i.drawIndex(tx, o, list, out)
+				p, ok, err := drawIndex(tx, list, out)
 				if err != nil {
 					return err
 				}
@@ -78,32 +106,25 @@ func (i *Issuer) freeIndices(ctx context.Context, o *org, n int) ([]place, error
 		if err != nil || !full {
 			return out, err
 		}
-		if err := i.beginList(ctx, o, list+1); err != nil {
+		if err := i.beginList(ctx, list+1); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // drawIndex draws an entry that is free and not among those drawn before. ok is false where the list seems full.
-func (i *Issuer) drawIndex(tx store.Tx, o *org, list int, drawn []place) (p place, ok bool, err error) {
+func drawIndex(tx store.Tx, list int, drawn []place) (p place, ok bool, err error) {
 	for range statusTries {
 		var b [8]byte
 		if _, err := io.ReadFull(rand.Reader, b[:]); err != nil {
 			return p, false, err
 		}
 		p = place{list, binary.BigEndian.Uint64(b[:]) % statusEntries}
-		_, err := tx.Get(indexKey(o.ID, list, p.index))
+		_, err := tx.Get(indexKey(list, p.index))
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return p, false, err
 		}
-		if err == nil {
-			continue
-		}
-		twice := false
-		for _, d := range drawn {
-			twice = twice || d == p
-		}
-		if !twice {
+		if err != nil && !slices.Contains(drawn, p) {
 			return p, true, nil
 		}
 	}
@@ -111,8 +132,8 @@ func (i *Issuer) drawIndex(tx store.Tx, o *org, list int, drawn []place) (p plac
 }
 
 // takeIndex gives the entry to a credential.
-func takeIndex(tx store.Tx, orgID string, list int, index uint64, credential string) error {
-	key := indexKey(orgID, list, index)
+func takeIndex(tx store.Tx, list int, index uint64, credential string) error {
+	key := indexKey(list, index)
 	switch _, err := tx.Get(key); {
 	case err == nil:
 		return errIndexTaken
@@ -122,10 +143,10 @@ func takeIndex(tx store.Tx, orgID string, list int, index uint64, credential str
 	return tx.Set(key, []byte(credential))
 }
 
-// lists returns how many lists the organization has begun.
-func (i *Issuer) lists(ctx context.Context, o *org) (n int, err error) {
+// lists returns how many lists were begun.
+func (i *Issuer) lists(ctx context.Context) (n int, err error) {
 	err = i.Store.View(ctx, func(tx store.Tx) error {
-		return tx.Scan(listPrefix(o.ID), func(_, _ []byte) error {
+		return tx.Scan([]byte(prefixList), func(_, _ []byte) error {
 			n++
 			return nil
 		})
@@ -134,19 +155,19 @@ func (i *Issuer) lists(ctx context.Context, o *org) (n int, err error) {
 }
 
 // currentList returns the number of the list that entries are taken from, and begins the first.
-func (i *Issuer) currentList(ctx context.Context, o *org) (int, error) {
-	n, err := i.lists(ctx, o)
+func (i *Issuer) currentList(ctx context.Context) (int, error) {
+	n, err := i.lists(ctx)
 	if err != nil || n > 0 {
 		return n, err
 	}
-	return 1, i.beginList(ctx, o, 1)
+	return 1, i.beginList(ctx, 1)
 }
 
-func (i *Issuer) beginList(ctx context.Context, o *org, list int) error {
+func (i *Issuer) beginList(ctx context.Context, list int) error {
 	return i.Store.Update(ctx, func(tx store.Tx) error {
-		_, err := tx.Get(listKey(o.ID, list))
+		_, err := tx.Get(listKey(list))
 		if errors.Is(err, store.ErrNotFound) {
-			return store.SetJSON(tx, listKey(o.ID, list), statusList{i.Now().Truncate(time.Second)})
+			return store.SetJSON(tx, listKey(list), statusList{i.Now().Truncate(time.Second)})
 		}
 		return err
 	})
@@ -175,9 +196,9 @@ func (i *Issuer) setStatus(ctx context.Context, o *org, id string, how Revocatio
 		}
 		s.Status, s.Reason = status, how.Reason
 		return errors.Join(store.SetJSON(tx, issuedKey(o.ID, id), s),
-			store.SetJSON(tx, changeKey(o.ID, s.List, i.Now().Unix(), s.Index), change{how.Status}))
+			store.SetJSON(tx, changeKey(s.List, i.Now().Unix(), s.Index), change{how.Status}))
 	})
-	i.forgetSigned(o.statusURI(list))
+	i.forgetSigned(i.Status.uri(list))
 	return err
 }
 
@@ -189,13 +210,13 @@ func statusName(s statuslist.Status) string {
 }
 
 // listAt builds a list as it stood at a time.
-func (i *Issuer) listAt(ctx context.Context, o *org, list int, at time.Time) (*statuslist.List, error) {
+func (i *Issuer) listAt(ctx context.Context, list int, at time.Time) (*statuslist.List, error) {
 	l, err := statuslist.New(statusBits, statusEntries)
 	if err != nil {
 		return nil, err
 	}
-	prefix := changePrefix(o.ID, list)
-	end := changeKey(o.ID, list, at.Unix()+1, 0)
+	prefix := changePrefix(list)
+	end := changeKey(list, at.Unix()+1, 0)
 	err = i.Store.View(ctx, func(tx store.Tx) error {
 		return tx.Scan(prefix, func(key, value []byte) error {
 			if string(key) >= string(end) {
@@ -221,13 +242,13 @@ var (
 )
 
 // serveStatusList serves a Status List Token (Token Status List, Section 8), of now or, with time, of then.
-func (i *Issuer) serveStatusList(w http.ResponseWriter, r *http.Request, o *org) error {
+func (i *Issuer) serveStatusList(w http.ResponseWriter, r *http.Request) error {
 	number, err := strconv.Atoi(mux.Vars(r)["list"])
 	if err != nil {
 		return errNoList
 	}
 	var list statusList
-	err = i.Store.View(r.Context(), func(tx store.Tx) error { return find(tx, listKey(o.ID, number), &list, errNoList) })
+	err = i.Store.View(r.Context(), func(tx store.Tx) error { return find(tx, listKey(number), &list, errNoList) })
 	if err != nil {
 		return err
 	}
@@ -235,31 +256,22 @@ func (i *Issuer) serveStatusList(w http.ResponseWriter, r *http.Request, o *org)
 	if err != nil {
 		return err
 	}
+	var token string
 	if past {
-		return i.servePastList(w, r, o, number, at)
+		token, err = i.signList(r.Context(), number, at)
+	} else {
+		token, err = i.signedOnce(i.Status.uri(number), time.Minute, func(now time.Time) (string, error) { return i.signList(r.Context(), number, now) })
 	}
-	token, err := i.signedOnce(o.statusURI(number), time.Minute, func(now time.Time) (string, error) { return i.signList(r.Context(), o, number, now) })
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Cache-Control", "max-age="+strconv.Itoa(int(statusTTL.Seconds())))
-	writeStatusToken(w, token)
-	return nil
-}
-
-func (i *Issuer) servePastList(w http.ResponseWriter, r *http.Request, o *org, number int, at time.Time) error {
-	token, err := i.signList(r.Context(), o, number, at)
-	if err != nil {
-		return err
+	caching := fmt.Sprintf("max-age=%d", int(statusTTL.Seconds()))
+	if past {
+		caching = "no-store" // somebody looks at one time; there will hardly be another
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	writeStatusToken(w, token)
+	w.Header().Set("Cache-Control", caching)
+	web.WriteCompressed(w, r, statuslist.MediaType, []byte(token))
 	return nil
-}
-
-func writeStatusToken(w http.ResponseWriter, token string) {
-	w.Header().Set("Content-Type", statuslist.MediaType)
-	_, _ = io.WriteString(w, token)
 }
 
 // statusTime reads ?time=.
@@ -282,24 +294,25 @@ func (i *Issuer) statusTime(r *http.Request, list statusList) (at time.Time, pas
 	return at, true, nil
 }
 
-func (i *Issuer) signList(ctx context.Context, o *org, number int, at time.Time) (string, error) {
-	l, err := i.listAt(ctx, o, number, at)
+func (i *Issuer) signList(ctx context.Context, number int, at time.Time) (string, error) {
+	l, err := i.listAt(ctx, number, at)
 	if err != nil {
 		return "", err
 	}
-	return statuslist.SignToken(o.signing, l, statuslist.TokenOptions{URI: o.statusURI(number), AggregationURI: o.Issuer + "/status", IssuedAt: at,
-		Expires: at.Add(statusLife), TTL: statusTTL, KeyID: o.signing.Public().Thumbprint(), X5C: o.X5C})
+	s := &i.Status
+	return statuslist.SignToken(s.Key, l, statuslist.TokenOptions{URI: s.uri(number), AggregationURI: StatusAggregation(s.URL), IssuedAt: at,
+		Expires: at.Add(statusLife), TTL: statusTTL, KeyID: s.Key.Public().Thumbprint(), X5C: s.X5C})
 }
 
 // serveAggregation names the lists (Token Status List, Section 9).
-func (i *Issuer) serveAggregation(w http.ResponseWriter, r *http.Request, o *org) error {
-	n, err := i.currentList(r.Context(), o)
+func (i *Issuer) serveAggregation(w http.ResponseWriter, r *http.Request) error {
+	n, err := i.currentList(r.Context())
 	if err != nil {
 		return err
 	}
 	a := statuslist.Aggregation{}
 	for list := 1; list <= n; list++ {
-		a.StatusLists = append(a.StatusLists, o.statusURI(list))
+		a.StatusLists = append(a.StatusLists, i.Status.uri(list))
 	}
 	writePublic(w, a)
 	return nil

@@ -27,10 +27,12 @@ import (
 //	vci/note/<hash>                           notification that is open
 //	vci/issued/<id>/<credential>              issued
 //	vci/copy/<id>/<logged>/<credential>       a copy of an attestation
-//	vci/list/<id>/<list>                      statusList
-//	vci/index/<id>/<list>/<index>             credential that has the index
-//	vci/change/<id>/<list>/<time>/<index>     change
+//	vci/list/<list>                           statusList, of all organizations
+//	vci/index/<list>/<index>                  credential that has the index
+//	vci/change/<list>/<time>/<index>          change
 var keyVCISecrets = []byte("vci/secrets")
+
+const prefixList = "vci/list/"
 
 func offerKey(id, offer string) []byte       { return []byte("vci/offer/" + id + "/" + offer) }
 func issuerStateKey(state string) []byte     { return hashKey("vci/state/", state) }
@@ -44,16 +46,13 @@ func deferredKey(id string) []byte           { return hashKey("vci/deferred/", i
 func noteKey(id string) []byte               { return hashKey("vci/note/", id) }
 func issuedKey(id, credential string) []byte { return []byte("vci/issued/" + id + "/" + credential) }
 func copyPrefix(id, logged string) []byte    { return []byte("vci/copy/" + id + "/" + logged + "/") }
-func listPrefix(id string) []byte            { return []byte("vci/list/" + id + "/") }
-func listKey(id string, list int) []byte     { return fmt.Appendf(listPrefix(id), "%04d", list) }
-func indexKey(id string, list int, index uint64) []byte {
-	return fmt.Appendf(nil, "vci/index/%s/%04d/%08d", id, list, index)
+func listKey(list int) []byte                { return fmt.Appendf(nil, "%s%04d", prefixList, list) }
+func indexKey(list int, index uint64) []byte {
+	return fmt.Appendf(nil, "vci/index/%04d/%08d", list, index)
 }
-func changePrefix(id string, list int) []byte {
-	return fmt.Appendf(nil, "vci/change/%s/%04d/", id, list)
-}
-func changeKey(id string, list int, at int64, index uint64) []byte {
-	return fmt.Appendf(changePrefix(id, list), "%012d/%08d", at, index)
+func changePrefix(list int) []byte { return fmt.Appendf(nil, "vci/change/%04d/", list) }
+func changeKey(list int, at int64, index uint64) []byte {
+	return fmt.Appendf(changePrefix(list), "%012d/%08d", at, index)
 }
 
 func hashKey(prefix, value string) []byte {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"akashi/compliance"
+	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
 	"akashi/internal/sdjwt"
 	"akashi/internal/statuslist"
@@ -60,7 +61,8 @@ func statusName(s statuslist.Status) string {
 	return "status"
 }
 
-// statusAt reads the entry in the list, which must be signed by whoever signed the credential.
+// statusAt reads the entry in the list. The list must be signed by the service of the trust list that serves it for many organizations or, where
+// there is none, by whoever signed the credential.
 func (v *VP) statusAt(ctx context.Context, s signer, r statuslist.Reference, lists []*trustlist.List) (statuslist.Status, error) {
 	compact, fetched, err := v.Statuses.StatusList(ctx, r.URI)
 	if err != nil {
@@ -70,16 +72,27 @@ func (v *VP) statusAt(ctx context.Context, s signer, r statuslist.Reference, lis
 	if err != nil {
 		return 0, err
 	}
-	of, err := v.signerByHeader(u.Header(), v.Now(), lists)
+	key, err := v.statusKey(s, r.URI, u.Header(), lists)
 	if err != nil {
 		return 0, err
 	}
-	if of.id != s.id || s.id == "" && !of.key.Equal(s.key) {
-		return 0, fmt.Errorf("it is signed by another than the credential")
-	}
-	token, err := u.Verify(of.key, statuslist.Expect{URI: r.URI, Now: v.Now(), Fetched: fetched})
+	token, err := u.Verify(key, statuslist.Expect{URI: r.URI, Now: v.Now(), Fetched: fetched})
 	if err != nil {
 		return 0, err
 	}
 	return token.Status(r.Index)
+}
+
+// statusKey finds by whom the list may be signed.
+func (v *VP) statusKey(s signer, uri string, header keys.UnverifiedHeader, lists []*trustlist.List) (keys.Public, error) {
+	if len(lists) > 0 {
+		if key, served, err := lists[0].StatusKey(uri, header); served || err != nil {
+			return key, err
+		}
+	}
+	of, err := v.signerByHeader(header, v.Now(), lists)
+	if err == nil && (of.id != s.id || s.id == "" && !of.key.Equal(s.key)) {
+		err = fmt.Errorf("it is signed by another than the credential")
+	}
+	return of.key, err
 }

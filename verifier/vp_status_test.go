@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"akashi/compliance"
+	"akashi/internal/evidence/evidencetest"
 	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
 	"akashi/internal/statuslist"
+	"akashi/registry/trustlist"
 	"akashi/verifier"
 )
 
@@ -27,8 +29,11 @@ func (l oneList) StatusList(context.Context, string) (string, time.Time, error) 
 
 func TestStatus(t *testing.T) {
 	w := newVPWorld(t)
-	const uri = "https://employer.example/status/1"
-	list := func(key *keys.Private, status statuslist.Status) oneList {
+	const uri, shared = "https://employer.example/status/1", "https://shared.example/status/1"
+	service := evidencetest.Key(t)
+	w.Statuses = []trustlist.StatusService{{URI: "https://shared.example/status/", Keys: []json.RawMessage{service.Public().JWK()}}}
+	w.AddTrustList(w.Entities()...)
+	listAt := func(uri string, key *keys.Private, status statuslist.Status) oneList {
 		l, err := statuslist.New(2, 16)
 		if err != nil {
 			t.Fatal(err)
@@ -42,6 +47,8 @@ func TestStatus(t *testing.T) {
 		}
 		return oneList{token: token, at: w.World.Now}
 	}
+	list := func(key *keys.Private, status statuslist.Status) oneList { return listAt(uri, key, status) }
+	there := statuslist.Reference{Index: 7, URI: shared}.Claim()
 	stale := list(w.Employer.Key, statuslist.Valid)
 	stale.at = w.World.Now.Add(-2 * time.Hour)
 	for _, c := range []struct {
@@ -62,6 +69,10 @@ func TestStatus(t *testing.T) {
 		{"too old", stale, statuslist.Reference{Index: 7, URI: uri}.Claim(), "", compliance.CannotTell},
 		{"unreachable", oneList{err: errors.New("no route")}, statuslist.Reference{Index: 7, URI: uri}.Claim(), "", compliance.CannotTell},
 		{"no source", nil, statuslist.Reference{Index: 7, URI: uri}.Claim(), "", compliance.CannotTell},
+		{"shared, valid", listAt(shared, service, statuslist.Valid), there, "", compliance.Pass},
+		{"shared, revoked", listAt(shared, service, statuslist.Invalid), there, "credential.revoked", 0},
+		{"shared, signed by the issuer", listAt(shared, w.Employer.Key, statuslist.Valid), there, "", compliance.CannotTell},
+		{"signed by a service for others", list(service, statuslist.Invalid), statuslist.Reference{Index: 7, URI: uri}.Claim(), "", compliance.CannotTell},
 		{"of another kind", list(w.Employer.Key, statuslist.Valid), map[string]any{"other": true}, "", compliance.CannotTell},
 	} {
 		t.Run(c.name, func(t *testing.T) {

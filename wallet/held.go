@@ -371,7 +371,10 @@ func (c *collecting) status(ctx context.Context, v *sdjwt.Verified) (string, err
 	if err != nil {
 		return "", errors.Join(ErrStatus, err)
 	}
-	key, err := c.issuerKey(ctx, u.Header())
+	key, served, err := c.list.StatusKey(ref.URI, u.Header()) // of many issuers' lists
+	if !served {
+		key, err = c.issuerKey(ctx, u.Header())
+	}
 	if err != nil {
 		return "", errors.Join(ErrStatus, err)
 	}

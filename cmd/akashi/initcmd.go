@@ -155,7 +155,7 @@ func listenHost(host string) string {
 	return ""
 }
 
-// writeKeys makes the certificate authorities, the trust anchor with an empty first list, and the log's key, whose verifier it returns.
+// writeKeys makes the certificate authorities, the signer of status lists, the trust anchor with a first list of no organization, and the log's key, whose verifier it returns.
 func (o initOptions) writeKeys(c *Config) (logVKey string, err error) {
 	if err := o.writeTLS(time.Now()); err != nil {
 		return "", err
@@ -167,6 +167,13 @@ func (o initOptions) writeKeys(c *Config) (logVKey string, err error) {
 	if err := issuers.save(c.path(fileIssuerCA), c.path(fileIssuerKey)); err != nil {
 		return "", err
 	}
+	if err := c.makeStatusSigner(issuers, o.now); err != nil {
+		return "", err
+	}
+	statuses, err := c.ownStatusService()
+	if err != nil {
+		return "", err
+	}
 	anchor, err := keys.Generate(keys.ES256)
 	if err != nil {
 		return "", err
@@ -175,7 +182,7 @@ func (o initOptions) writeKeys(c *Config) (logVKey string, err error) {
 	if err != nil {
 		return "", err
 	}
-	list, err := trustlist.Sign(anchor, 1, o.now, nil)
+	list, err := trustlist.Sign(anchor, 1, o.now, nil, statuses)
 	if err != nil {
 		return "", err
 	}

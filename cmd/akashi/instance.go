@@ -24,6 +24,7 @@ import (
 	"akashi/internal/keys"
 	"akashi/internal/logserver"
 	"akashi/internal/store"
+	"akashi/internal/web"
 	"akashi/internal/witness"
 	"akashi/issuer"
 	"akashi/registry"
@@ -52,6 +53,7 @@ type instance struct {
 	registry *logserver.Server
 	issuer   *issuer.Issuer
 	verifier *verifier.VP
+	statuses *web.StatusLists     // that the verifier asks
 	metrics  *prometheus.Registry // of all services here
 
 	servers []*http.Server
@@ -400,5 +402,9 @@ func (c *Config) newIssuer(st store.Store, opt instanceOptions) (*issuer.Issuer,
 	if err != nil {
 		return nil, err
 	}
-	return issuer.New(issuer.Config{Store: st, Registry: client, Origin: c.Registry.Origin, Policy: witnesses, Auditors: auditors, Now: opt.now, Log: opt.log, VCI: vci})
+	statuses, err := c.statusSigner()
+	if err != nil {
+		return nil, err
+	}
+	return issuer.New(issuer.Config{Store: st, Registry: client, Origin: c.Registry.Origin, Policy: witnesses, Auditors: auditors, Now: opt.now, Log: opt.log, Status: statuses, VCI: vci})
 }

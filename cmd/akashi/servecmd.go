@@ -86,6 +86,9 @@ func serve(ctx context.Context, s streams, cfg *Config, opt instanceOptions) (er
 		}
 		defer in.flushing(ctx)()
 	}
+	if in.verifier != nil {
+		defer in.readingStatuses(ctx)()
+	}
 	in.sayWhere(s)
 	select {
 	case <-ctx.Done():
@@ -100,32 +103,36 @@ func (in *instance) admin() *localAdmin {
 	return &localAdmin{cfg: in.cfg, issuer: in.issuer, registry: in.registry, now: in.opt.now}
 }
 
-// flushing sends records in the background. stop ends that and waits for it: a server that fails ends no context but this.
+// flushing sends records without a receipt in the background, now and then.
 func (in *instance) flushing(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	var done sync.WaitGroup
-	done.Go(func() { in.flush(ctx) })
-	return func() {
-		cancel()
-		done.Wait()
-	}
-}
-
-// flush sends records without a receipt now and then, until the context ends.
-func (in *instance) flush(ctx context.Context) {
-	t := time.NewTicker(flushEvery)
-	defer t.Stop()
-	for {
+	return background(ctx, flushEvery, func(ctx context.Context) {
 		if n, err := in.issuer.Flush(ctx); err != nil && ctx.Err() == nil {
 			in.opt.log.WarnContext(ctx, "records still wait for the registry", "error", err)
 		} else if n > 0 {
 			in.opt.log.InfoContext(ctx, "records sent to the registry", "records", n)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
+	})
+}
+
+// background does something now and then, and at once. stop ends that and waits for it: a server that fails ends no context but this.
+func background(ctx context.Context, every time.Duration, do func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		t := time.NewTicker(every)
+		defer t.Stop()
+		for {
+			do(ctx)
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+			}
 		}
+	})
+	return func() {
+		cancel()
+		done.Wait()
 	}
 }
 

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -15,8 +13,6 @@ import (
 
 	"akashi/internal/dcql"
 	"akashi/internal/keys"
-	"akashi/internal/statuslist"
-	"akashi/internal/web"
 	"akashi/verifier"
 )
 
@@ -35,7 +31,10 @@ func (in *instance) startVerifier(context.Context) error {
 	if err != nil {
 		return err
 	}
-	if in.verifier, err = in.cfg.newVerifier(verifier.VPConfig{Store: st, Now: in.opt.now, Log: in.opt.log}); err != nil {
+	if in.statuses, err = in.cfg.sharedStatuses(in.opt.now); err != nil {
+		return err
+	}
+	if in.verifier, err = in.cfg.newVerifier(verifier.VPConfig{Store: st, Statuses: in.statuses, Now: in.opt.now, Log: in.opt.log}); err != nil {
 		return fmt.Errorf("verifier: %w", err)
 	}
 	if err := in.serveSocket(verifierSocketName, verifierHandler(in.verifier)); err != nil {
@@ -69,31 +68,7 @@ func (c *Config) newVerifier(v verifier.VPConfig) (*verifier.VP, error) {
 	if v.Registry, err = c.registryClient(); err != nil {
 		return nil, err
 	}
-	roots := x509.NewCertPool()
-	roots.AddCert(ca.cert)
-	v.Statuses = sharedStatuses{c.Issuer.URL + "/", web.NewFetcher(web.FetchOptions{RootCAs: roots, DangerouslyAllowLoopback: listenHost(c.Host) != "", Now: v.Now})}
 	return verifier.NewVP(v)
-}
-
-// sharedStatuses reads the status lists that this instance's issuer serves, and no others: a host that one issuer alone controls would learn when its
-// credentials are looked at.
-type sharedStatuses struct {
-	prefix  string
-	fetcher *web.Fetcher
-}
-
-func (s sharedStatuses) StatusList(ctx context.Context, uri string) (token string, fetched time.Time, err error) {
-	if !strings.HasPrefix(uri, s.prefix) {
-		return "", time.Time{}, errors.New("the list is not on this instance")
-	}
-	resp, err := s.fetcher.Get(ctx, uri, statuslist.MediaType)
-	if err != nil {
-		return "", time.Time{}, err
-	}
-	if resp.Status != http.StatusOK || resp.MediaType != statuslist.MediaType {
-		return "", time.Time{}, fmt.Errorf("the list was answered with status %d", resp.Status)
-	}
-	return string(resp.Body), resp.Fetched, nil
 }
 
 // verifierKey reads the key that signs requests, and makes one where there is none.

@@ -34,7 +34,7 @@ func TestVerifierRequestWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for uri, want := range map[string]string{"https://elsewhere.example/status/1": "not on this instance", cfg.Issuer.URL + "/status/none": "status 404"} {
+	for uri, want := range map[string]string{"https://elsewhere.example/status/1": "of no service", cfg.Issuer.URL + "/status/none": "status 404"} {
 		if _, _, err := in.verifier.Statuses.StatusList(ctx, uri); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the status list at %s: got %v, want %q", uri, err, want)
 		}

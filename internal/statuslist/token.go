@@ -113,6 +113,19 @@ func Parse(compact string) (*Unverified, error) {
 // Header is the protected header.
 func (u *Unverified) Header() keys.UnverifiedHeader { return u.token.Header() }
 
+// UnverifiedFreshUntil is [Token.FreshUntil] as the token states it, for caches: whoever answers for the URI may say how long to keep what it sent.
+func (u *Unverified) UnverifiedFreshUntil(fetched time.Time) time.Time {
+	var claims tokenClaims
+	if err := keys.DecodeJSON(u.token.UnverifiedPayload(), &claims); err != nil {
+		return fetched
+	}
+	t, err := claims.token()
+	if err != nil {
+		return fetched
+	}
+	return t.FreshUntil(fetched)
+}
+
 // Expect is what the one who relies on a credential expects of its status list.
 type Expect struct {
 	URI     string     // of the credential's reference

@@ -6,8 +6,11 @@
 package web
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/gorilla/mux"
 )
@@ -28,6 +31,40 @@ func WriteBody(w http.ResponseWriter, status int, mediaType string, body []byte)
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a reader that went away needs no answer
+}
+
+// WriteCompressed answers with a body, compressed where the client takes gzip (RFC 9110, Section 12.5.3). The caller has set what caches may do.
+func WriteCompressed(w http.ResponseWriter, r *http.Request, mediaType string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Add("Vary", "Accept-Encoding")
+	if !takesGzip(r.Header.Values("Accept-Encoding")) {
+		_, _ = w.Write(body) // a reader that went away needs no answer
+		return
+	}
+	h.Set("Content-Encoding", "gzip")
+	z := gzip.NewWriter(w)
+	_, _ = z.Write(body)
+	_ = z.Close()
+}
+
+// takesGzip tells whether an Accept-Encoding header names gzip and does not exclude it.
+func takesGzip(fields []string) bool {
+	takes := false
+	for _, part := range strings.Split(strings.Join(fields, ","), ",") {
+		coding, parameter, _ := strings.Cut(strings.ToLower(part), ";")
+		coding = strings.TrimSpace(coding)
+		if coding != "gzip" && coding != "*" {
+			continue
+		}
+		weight, stated := strings.CutPrefix(strings.TrimSpace(parameter), "q=")
+		q, err := strconv.ParseFloat(weight, 64)
+		takes = !stated || err == nil && q > 0
+		if coding == "gzip" {
+			return takes
+		}
+	}
+	return takes
 }
 
 // Route returns the path template of a request's route, for logs: the path itself may hold what only the caller must know, such as the name of

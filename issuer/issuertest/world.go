@@ -3,12 +3,8 @@ package issuertest
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"log/slog"
-	"math/big"
 	"strings"
 	"sync"
 	"testing"
@@ -45,11 +41,17 @@ func (c *Clock) Set(t time.Time) {
 	c.t = t
 }
 
+// URL is where the world's issuer is reached.
+const URL = "https://issuer.example"
+
 // World is the organizations of the story, their issuer and a registry.
 type World struct {
 	T        testing.TB
 	Clock    *Clock
 	Anchor   *keys.Private
+	CA       *Authority    // of the issuers' certificates
+	Status   *keys.Private // signs the status lists
+	Services []trustlist.StatusService
 	Entities []*trustlist.Entity
 	Registry *Registry
 	Orgs     map[string]issuer.Org // by actor
@@ -60,7 +62,8 @@ type World struct {
 // New makes a world whose issuer works over s. Its clock stands at the day on which the engagements of the story were logged.
 func New(t testing.TB, s store.Store) *World {
 	t.Helper()
-	w := &World{T: t, Clock: &Clock{t: time.Date(2025, 10, 30, 1, 0, 0, 0, time.UTC)}, Anchor: Key(t), Orgs: map[string]issuer.Org{}, Store: s}
+	w := &World{T: t, Clock: &Clock{t: time.Date(2025, 10, 30, 1, 0, 0, 0, time.UTC)}, Anchor: Key(t), CA: NewAuthority(t, "issuers"), Status: Key(t), Orgs: map[string]issuer.Org{}, Store: s}
+	w.Services = []trustlist.StatusService{{URI: issuer.StatusLists(URL), Keys: []json.RawMessage{w.Status.Public().JWK()}}}
 	for _, p := range story.Parties() {
 		if p.Role != attestation.Worker {
 			w.addParty(p)
@@ -79,7 +82,8 @@ func New(t testing.TB, s store.Store) *World {
 
 // Config returns what the world's issuer works with.
 func (w *World) Config() issuer.Config {
-	return issuer.Config{Store: w.Store, Registry: w.Registry, Origin: Origin, Policy: w.Registry.Policy, Auditors: w.Registry.Auditors, Now: w.Clock.Now, Log: slog.New(slog.DiscardHandler)}
+	return issuer.Config{Store: w.Store, Registry: w.Registry, Origin: Origin, Policy: w.Registry.Policy, Auditors: w.Registry.Auditors, Now: w.Clock.Now, Log: slog.New(slog.DiscardHandler),
+		Status: issuer.StatusSigner{URL: URL, Key: w.Status, X5C: w.CA.Chain(w.T, w.Status)}}
 }
 
 // Restart puts a new issuer over the store, as after a crash.
@@ -95,7 +99,7 @@ func (w *World) Restart() {
 // Publish signs the next version of the trust list.
 func (w *World) Publish() {
 	w.T.Helper()
-	jwt, err := trustlist.Sign(w.Anchor, uint64(len(w.Registry.Lists)+1), w.Clock.Now(), w.Entities)
+	jwt, err := trustlist.Sign(w.Anchor, uint64(len(w.Registry.Lists)+1), w.Clock.Now(), w.Entities, w.Services...)
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -115,8 +119,8 @@ var types = map[attestation.Role][]attestation.Type{
 
 func (w *World) addParty(p story.Party) {
 	signing, submission := Key(w.T), Key(w.T)
-	o := issuer.Org{ID: p.ID, Role: p.Role, Name: p.Name, Issuer: "https://issuer.example" + issuer.Path(p.ID),
-		Signing: jwk(w.T, signing), Submission: jwk(w.T, submission), X5C: []string{certificate(w.T, signing)}, Ledger: []byte("ledger key of " + p.Actor)}
+	o := issuer.Org{ID: p.ID, Role: p.Role, Name: p.Name, Issuer: URL + issuer.Path(p.ID),
+		Signing: jwk(w.T, signing), Submission: jwk(w.T, submission), X5C: w.CA.Chain(w.T, signing), Ledger: []byte("ledger key of " + p.Actor)}
 	w.Orgs[p.Actor] = o
 	w.Entities = append(w.Entities, &trustlist.Entity{ID: p.ID, Name: p.Name, Roles: []attestation.Role{p.Role}, Issuer: o.Issuer, Types: types[p.Role], From: p.From,
 		Keys: []json.RawMessage{signing.Public().JWK()}, SubmissionKeys: []json.RawMessage{submission.Public().JWK()}})
@@ -139,16 +143,6 @@ func jwk(t testing.TB, k *keys.Private) json.RawMessage {
 		t.Fatal(err)
 	}
 	return b
-}
-
-func certificate(t testing.TB, k *keys.Private) string {
-	t.Helper()
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Date(2025, 10, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2030, 10, 1, 0, 0, 0, 0, time.UTC), KeyUsage: x509.KeyUsageDigitalSignature}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, k.Public().Crypto(), k.Signer())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return base64.StdEncoding.EncodeToString(der)
 }
 
 // Worker is a worker's keys and engagement, without a wallet.

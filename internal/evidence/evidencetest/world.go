@@ -54,8 +54,9 @@ type World struct {
 	Anchor                             *keys.Private
 	Policy, Auditors                   *registry.Policy
 	Employer, Support, Bank, Authority *Party
-	Verifier                           *Party        // attests nothing
-	Holder, Delivery                   *keys.Private // the worker's signing and delivery keys
+	Verifier                           *Party                    // attests nothing
+	Holder, Delivery                   *keys.Private             // the worker's signing and delivery keys
+	Statuses                           []trustlist.StatusService // of the next trust list
 
 	Engagement   string // as issued, with all disclosures
 	EngagementID string
@@ -218,7 +219,7 @@ func (w *World) inclusion(index, size uint64) []registry.Hash {
 // AddTrustList logs the next version of the trust list and closes the epoch.
 func (w *World) AddTrustList(entities ...*trustlist.Entity) {
 	n := uint64(len(w.lists) + 1)
-	jwt, err := trustlist.Sign(w.Anchor, n, w.Now, entities)
+	jwt, err := trustlist.Sign(w.Anchor, n, w.Now, entities, w.Statuses...)
 	check(w.TB, err)
 	index := w.append(registry.ListEntry{N: n, Hash: registry.HashOf([]byte(jwt))}.Marshal())
 	w.lists = append(w.lists, listed{jwt, index})
