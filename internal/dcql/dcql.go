@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"akashi/internal/keys"
 )
@@ -134,6 +135,23 @@ func (q *Query) Credential(id string) *Credential {
 
 var identifier = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 
+// RepeatsClaim tells whether a credential query points to the same claim more than once, which a verifier must not do. A wallet ignores all but the
+// first of them (Section 6.1), so it is no error of [Query.Validate].
+func (q *Query) RepeatsClaim() bool {
+	return slices.ContainsFunc(q.Credentials, func(c Credential) bool { return len(c.distinct()) < len(c.Claims) })
+}
+
+// distinct returns the claims without those whose path an earlier one has.
+func (c *Credential) distinct() []Claim {
+	seen := make(map[string]bool, len(c.Claims))
+	return slices.DeleteFunc(slices.Clone(c.Claims), func(claim Claim) bool {
+		p := claim.Path.String()
+		again := seen[p]
+		seen[p] = true
+		return again
+	})
+}
+
 // Validate checks the rules of Section 6 that hold whatever is held.
 func (q *Query) Validate() error {
 	if len(q.Credentials) == 0 || len(q.Credentials) > maxCredentials {
@@ -226,15 +244,10 @@ func (c *Credential) checkClaims() error {
 	if c.Claims != nil && len(c.Claims) == 0 || len(c.Claims) > maxClaims {
 		return fmt.Errorf("claims, where present, must have 1 to %d members", maxClaims)
 	}
-	ids, paths := make(map[string]bool), make(map[string]bool)
+	ids := make(map[string]bool)
 	for i, claim := range c.Claims {
 		if err := claim.validate(c.Format); err != nil {
 			return fmt.Errorf("claims[%d]: %w", i, err)
-		}
-		if p := claim.Path.String(); paths[p] {
-			return fmt.Errorf("claims[%d]: a path stands twice", i)
-		} else {
-			paths[p] = true
 		}
 		switch {
 		case claim.ID == "" && c.ClaimSets != nil:

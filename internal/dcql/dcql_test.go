@@ -79,7 +79,6 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown claim", func(m map[string]any) { credential(m, 0)["claim_sets"] = []any{[]any{"z"}} }, "claim_sets"},
 		{"claim without id", func(m map[string]any) { delete(claim(m, 0), "id") }, "needs an id"},
 		{"claim id twice", func(m map[string]any) { claim(m, 1)["id"] = "a" }, "id must be unique"},
-		{"path twice", func(m map[string]any) { claim(m, 2)["path"] = []any{"period", "month"} }, "twice"},
 		{"path missing", func(m map[string]any) { delete(claim(m, 0), "path") }, "path"},
 		{"empty path", func(m map[string]any) { claim(m, 0)["path"] = []any{} }, "path"},
 		{"negative index", func(m map[string]any) { claim(m, 0)["path"] = []any{-1} }, "path"},
@@ -194,6 +193,7 @@ func TestEvaluate(t *testing.T) {
 		{"other boolean value", `"meta":{},"claims":[{"path":["paid"],"values":[false]}]`, ErrClaims, nil},
 		{"value of an object", `"meta":{},"claims":[{"path":["period"],"values":["2026-05"]}]`, ErrClaims, nil},
 		{"values among elements", `"meta":{},"claims":[{"path":["items",null,"amount"],"values":[2]}]`, nil, []Path{{"items", 1}, {"items", 1, "amount"}}},
+		{"claim asked for twice", `"meta":{},"claims":[{"path":["net"]},{"path":["paid"]},{"path":["net"],"values":[1]}]`, nil, []Path{{"net"}}},
 		{"first claim set", `"meta":{},"claims":[{"id":"a","path":["net"]},{"id":"b","path":["paid"]}],"claim_sets":[["a"],["b"]]`, nil, []Path{{"net"}}},
 		{"second claim set", `"meta":{},"claims":[{"id":"a","path":["net"],"values":[1]},{"id":"b","path":["paid"]},{"id":"c","path":["items",0]}],"claim_sets":[["a","b"],["b","c"]]`, nil, []Path{{"items", 0}}},
 		{"no claim set", `"meta":{},"claims":[{"id":"a","path":["no"]},{"id":"b","path":["paid"]}],"claim_sets":[["a","b"],["a"]]`, ErrClaims, nil},
@@ -302,6 +302,19 @@ func TestChooseAndCheckAnswer(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestRepeatsClaim(t *testing.T) {
+	for claims, want := range map[string]bool{
+		`[{"path":["a"]},{"path":["b"]}]`:                       false,
+		`[{"path":["a"]},{"path":["b"]},{"path":["a"]}]`:        true,
+		`[{"path":["a",0]},{"path":["a",null]},{"path":["a"]}]`: false,
+	} {
+		q := query(t, `{"credentials":[{"id":"c","format":"dc+sd-jwt","meta":{},"claims":`+claims+`}]}`)
+		if got := q.RepeatsClaim(); got != want {
+			t.Errorf("%s: got %v", claims, got)
+		}
 	}
 }
 

@@ -66,20 +66,20 @@ func (c Candidate) isUnder(a Authority) bool {
 
 // selectClaims applies Section 6.4.1: all claims, or those of the first claim set that can be met; without claims none.
 func (c *Credential) selectClaims(claims map[string]any) ([]Selected, error) {
-	found := make(map[string][]Selected) // by id, for claim sets
-	var all []Selected
-	complete := true
-	for _, claim := range c.Claims {
-		s := claim.find(claims)
-		complete = complete && s != nil
-		all = append(all, s...)
-		found[claim.ID] = s
-	}
 	if c.ClaimSets == nil {
-		if !complete {
-			return nil, ErrClaims
+		var all []Selected
+		for _, claim := range c.distinct() {
+			s := claim.find(claims)
+			if s == nil {
+				return nil, ErrClaims
+			}
+			all = append(all, s...)
 		}
 		return all, nil
+	}
+	found := make(map[string][]Selected) // by id
+	for _, claim := range c.Claims {
+		found[claim.ID] = claim.find(claims)
 	}
 	for _, set := range c.ClaimSets {
 		if slices.ContainsFunc(set, func(id string) bool { return found[id] == nil }) {

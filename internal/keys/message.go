@@ -123,12 +123,21 @@ func (k EncryptionKey) MarshalJSON() ([]byte, error) {
 //
 // Unlike [Encrypt] it is between two services that agreed on the parameters, and binds the message to nothing.
 func EncryptMessage(to EncryptionKey, enc Enc, deflate bool, plaintext []byte) (string, error) {
-	if to.IsZero() || enc != A128GCM && enc != A256GCM {
-		return "", fmt.Errorf("%w: encrypting needs a P-256 key, and A128GCM or A256GCM", ErrKey)
-	}
 	options := &jose.EncrypterOptions{}
 	if deflate {
 		options.Compression = jose.DEFLATE
+	}
+	return encryptMessage(to, enc, options, plaintext)
+}
+
+// EncryptToken encrypts a signed token to a nested JWT, whose header says so with "cty":"JWT" (RFC 7519, Section 5.2).
+func EncryptToken(to EncryptionKey, enc Enc, compact string) (string, error) {
+	return encryptMessage(to, enc, (&jose.EncrypterOptions{}).WithContentType("JWT"), []byte(compact))
+}
+
+func encryptMessage(to EncryptionKey, enc Enc, options *jose.EncrypterOptions, plaintext []byte) (string, error) {
+	if to.IsZero() || enc != A128GCM && enc != A256GCM {
+		return "", fmt.Errorf("%w: encrypting needs a P-256 key, and A128GCM or A256GCM", ErrKey)
 	}
 	recipient := jose.Recipient{Algorithm: jose.ECDH_ES, Key: to.public.key, KeyID: to.kid}
 	encrypter, err := jose.NewEncrypter(jose.ContentEncryption(enc), recipient, options)

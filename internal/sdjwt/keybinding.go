@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -56,6 +57,11 @@ type KeyBindingClaims struct {
 //	header  {"alg": ..., "typ": "kb+jwt"}
 //	payload {"aud": aud, "iat": seconds, "nonce": nonce, "sd_hash": BASE64URL(SHA-256(presentation))}
 func BindKey(presentation string, holder *keys.Private, aud, nonce string, iat time.Time) (string, error) {
+	return BindKeyWith(presentation, holder, aud, nonce, iat, nil)
+}
+
+// BindKeyWith is [BindKey] with further claims, such as those that confirm transaction data; none of them takes the place of its own.
+func BindKeyWith(presentation string, holder *keys.Private, aud, nonce string, iat time.Time, further map[string]any) (string, error) {
 	u, err := Parse(presentation)
 	if err != nil {
 		return "", fmt.Errorf("binding a presentation: %w", err)
@@ -66,7 +72,9 @@ func BindKey(presentation string, holder *keys.Private, aud, nonce string, iat t
 	if bound, err := u.holder(); err != nil || !bound.Equal(holder.Public()) {
 		return "", fmt.Errorf("binding a presentation: %w", ErrConfirmationKey)
 	}
-	claims := map[string]any{"aud": aud, "iat": iat.Unix(), "nonce": nonce, "sd_hash": digest(presentation)}
+	claims := make(map[string]any)
+	maps.Copy(claims, further)
+	maps.Copy(claims, map[string]any{"aud": aud, "iat": iat.Unix(), "nonce": nonce, "sd_hash": digest(presentation)})
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", fmt.Errorf("binding a presentation: %w", err)
