@@ -183,10 +183,10 @@ func TestEngagements(t *testing.T) {
 			t.Error("the engagement imported again is another one")
 		}
 		other := issuertest.NewWorker(t)
-		if r := w.Engage("A", other); len(r.Errors) != 1 || r.Errors[0].Column != "contract_hash" {
+		if r := w.Engage("A", other); len(r.Errors) != 1 || r.Errors[0].Column != "契約書ハッシュ" {
 			t.Errorf("the same contract for another key: %+v", r)
 		}
-		if r := w.EngageMore("1042", other); len(r.Errors) != 1 || r.Errors[0].Column != "reference" {
+		if r := w.EngageMore("1042", other); len(r.Errors) != 1 || r.Errors[0].Column != "社員番号" {
 			t.Errorf("a second contract under one number: %+v", r)
 		}
 		w.Registry.After = func(registry.SubmitRequest) error { return errDown }
@@ -229,7 +229,7 @@ func TestEngagementRowErrors(t *testing.T) {
 	p, other := issuertest.NewWorker(t), issuertest.NewWorker(t)
 	sheet := string(issuertest.File(t, "engagement/A.csv"))
 	for _, c := range []struct{ name, actor, sheet, proof, column string }{
-		{"another employer", "employer-B", sheet, p.Proof(t), "employer"},
+		{"another employer", "employer-B", sheet, p.Proof(t), "法人番号"},
 		{"another's delivery proof", "employer-A", sheet, other.Proof(t), "delivery_proof"},
 		{"a contract of ten years", "employer-A", strings.Replace(strings.Replace(sheet, "2027-10-31", "2035-10-31", 1), "L5fx", "L5fy", 1), p.Proof(t), ""},
 	} {

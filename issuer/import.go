@@ -160,7 +160,7 @@ func (i *Issuer) importEnrolments(ctx context.Context, o *org, f File, opt Optio
 		return errors.New("enrolments need the presentation files that the sheet names")
 	}
 	sheet := ParseEnrolments(f.Name, f.Data)
-	report.take(sheet.Encoding, sheet.Ignored, sheet.Notes, sheet.Errors)
+	report.take(sheet.Encoding, sheet.Ignored, sheet.Headers, sheet.Notes, sheet.Errors)
 	var found []*Enrolment
 	seen := map[string]string{} // reference to engagement
 	for _, row := range sheet.Rows {

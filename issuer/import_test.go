@@ -129,16 +129,16 @@ func TestRowErrors(t *testing.T) {
 		says   string
 		good   int
 	}{
-		{"unknown reference", "employer-A", attestation.TypeWagePayment, payslips("8.00", good, [2]string{"2026-04", "9"}), 3, "reference", "9", "no engagement is known", 1},
+		{"unknown reference", "employer-A", attestation.TypeWagePayment, payslips("8.00", good, [2]string{"2026-04", "9"}), 3, "スタッフ番号", "9", "no engagement is known", 1},
 		{"month before the contract", "employer-A", attestation.TypeWagePayment, payslips("8.00", [2]string{"2025-10", "1042"}, good), 2, "", "2025-10", "slot wage-employer 2025-10 is not open", 1},
 		{"another's stream", "employer-A", attestation.TypeSupportInterview, sheet("reference,interviewee,date,mode", "1042,worker,2026-03-05,対面"), 2, "", "interview-worker-support", "another organization makes these records", 0},
 		{"the same date twice", "supporter", attestation.TypeSupportInterview,
 			sheet("reference,interviewee,date,mode", "S-2510-01,worker,2026-03-05,対面", "S-2510-01,worker,2026-03-05,オンライン"), 3, "", "interview with the worker on 2026-03-05", "row 2 speaks of the same", 1},
 		{"amount unreadable", "employer-A", attestation.TypeWagePayment, issuer.File{Name: "p.csv", Data: bytes.Replace(payslips("8.00", good).Data, []byte("230000"), []byte("23万"), 1)}, 2, "基本給", "23万", "", 0},
 		{"My Number", "employer-A", attestation.TypeWagePayment, withMyNumber, 3, "メモ", "", "My Number", 1},
-		{"pay day to come", "employer-A", attestation.TypeWagePayment, payslips("8.00", good, [2]string{"2026-06", "1042"}), 3, "paid_date", "2026-06-28", "yet to come", 1},
+		{"pay day to come", "employer-A", attestation.TypeWagePayment, payslips("8.00", good, [2]string{"2026-06", "1042"}), 3, "支給日", "2026-06-28", "yet to come", 1},
 		{"interview to come", "supporter", attestation.TypeSupportInterview,
-			sheet("reference,interviewee,date,mode", "S-2510-01,worker,2026-05-29,対面"), 2, "date", "2026-05-29", "yet to come", 0},
+			sheet("利用者番号,面談対象,面談日,実施方法", "S-2510-01,worker,2026-05-29,対面"), 2, "面談日", "2026-05-29", "yet to come", 0},
 		{"longer than an attestation", "supporter", attestation.TypeSupportSession, sheet("reference,item,date,mode,place", "S-2510-01,ニ,2026-03-05,対面,"+strings.Repeat("x", 6000)), 2, "", "", "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -159,6 +159,39 @@ func TestRowErrors(t *testing.T) {
 				t.Error("something was logged")
 			}
 		})
+	}
+}
+
+// TestRemediesAndReceipts: the employer records that a gap was mended, the authority that a notice arrived.
+func TestRemediesAndReceipts(t *testing.T) {
+	w := issuertest.New(t, store.NewMemory())
+	workers := w.Start()
+	w.Clock.Set(time.Date(2026, 9, 20, 9, 0, 0, 0, time.UTC))
+	w.Enrol("authority", "I-7", workers["A"])
+	for _, c := range []struct {
+		actor          string
+		typ            attestation.Type
+		header, row    string
+		stream         attestation.Stream
+		period         attestation.Period
+		notYet, column string
+	}{
+		{"employer-A", attestation.TypeRemedy, "社員番号,義務,対象月,是正日,支払賃金", "1042,W-05,2026-06,2026/09/18,212000", attestation.RemedyEmployer, "events-FY2026", "1042,W-05,2026-07,2026/09/30,212000", "是正日"},
+		{"authority", attestation.TypeNotificationReceipt, "届出対象者,届出区分,対象年度,届出日,受理日,提出方法", "I-7,P-01,2025年度,2026/05/15,2026/05/16,郵送", attestation.ReportAuthority, "FY2025", "I-7,P-01,2026年度,2026/09/30,2026/09/30,郵送", "受理日"},
+		{"authority", attestation.TypeNotificationReceipt, "届出対象者,届出区分,事由発生日,届出日,受理日,提出方法", "I-7,N-02,2026/08/30,2026/09/02,2026/09/03,窓口", attestation.NoticeAuthority, "events-FY2026", "I-7,N-02,2026/09/19,2026/09/30,2026/09/30,窓口", "受理日"},
+	} {
+		file := issuer.File{Name: "sheet.csv", Data: []byte(c.header + "\n" + c.row + "\n")}
+		r := w.Import(c.actor, c.typ, file, issuer.Options{})
+		if !r.OK() || r.Count(issuer.StatusLogged) != 1 || r.Rows[0].Stream != c.stream || r.Rows[0].Period != c.period {
+			t.Errorf("%s: %+v", c.stream, r)
+		}
+		if r := w.Import(c.actor, c.typ, file, issuer.Options{}); r.Count(issuer.StatusAlready) != 1 {
+			t.Errorf("%s again: %+v", c.stream, r)
+		}
+		file.Data = []byte(c.header + "\n" + c.notYet + "\n")
+		if r := w.Import(c.actor, c.typ, file, issuer.Options{}); len(r.Errors) != 1 || r.Errors[0].Column != c.column {
+			t.Errorf("%s of a day to come: %+v", c.stream, r)
+		}
 	}
 }
 
@@ -283,7 +316,7 @@ func TestWhoImportsWhat(t *testing.T) {
 		typ   attestation.Type
 	}{
 		{"bank", attestation.TypeWagePayment}, {"employer-A", attestation.TypeWageReceipt}, {"supporter", attestation.TypeEngagement},
-		{"supporter", attestation.TypeSeparation}, {"authority", attestation.TypeNotificationFiled},
+		{"supporter", attestation.TypeSeparation}, {"supporter", attestation.TypeRemedy}, {"employer-A", attestation.TypeNotificationReceipt}, {"authority", attestation.TypeNotificationFiled},
 		{"employer-A", attestation.TypeWorkerStatement}, {"bank", "nothing"},
 	} {
 		if _, err := w.Issuer.Import(ctx, w.Orgs[c.actor].ID, c.typ, issuer.File{}, issuer.Options{}); !errors.Is(err, issuer.ErrType) {

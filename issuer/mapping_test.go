@@ -54,6 +54,7 @@ func TestMappingIsRefused(t *testing.T) {
 		{"column without a name", func(m *Mapping) { m.Columns["net"] = "　" }, "no column name"},
 		{"one column twice", func(m *Mapping) { m.Columns["net"] = "総支給 額" }, "both name the column"},
 		{"encoding", func(m *Mapping) { m.Encoding = "EUC-JP" }, "encoding"},
+		{"separator", func(m *Mapping) { m.Separator = "|" }, "separator"},
 		{"no method", func(m *Mapping) { m.Method = "" }, "how wages are paid"},
 		{"method", func(m *Mapping) { m.Method = "cheque" }, "method is none"},
 		{"words without column", func(m *Mapping) { m.Kinds = map[string]string{"定例": "regular"} }, "kinds"},
@@ -67,7 +68,7 @@ func TestMappingIsRefused(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrMapping with %q", c.name, err, c.want)
 		}
 	}
-	for _, text := range []string{"", "[]", `{"columns": {"net": "a", "net": "b"}}`, `{"colums": {}}`} {
+	for _, text := range []string{"", "[]", `{"columns": {"net": "a", "net": "b"}}`, `{"colums": {}}`, strings.Replace(string(mappingText(t, validMapping())), `"declared_in_full"`, `"declared_in_ful"`, 1)} {
 		if _, err := ParseMapping([]byte(text)); !errors.Is(err, ErrMapping) {
 			t.Errorf("%s: got %v, want ErrMapping", text, err)
 		}

@@ -319,7 +319,7 @@ func (r *reader) engagement(row Row[EngagementRow]) {
 	refuse := func(column, problem, remedy string) { r.report.refuse(row.Row, column, "", problem, remedy) }
 	terms := row.Claims.Engagement
 	if terms.Employer.ID != r.o.ID {
-		refuse("employer", "the employer is another organization", "import the row for --org of the employer")
+		refuse("employer_id", "the employer is another organization", "import the row for --org of the employer")
 		return
 	}
 	holder, err := keys.ParsePublic([]byte(row.Claims.HolderJWK))

@@ -96,6 +96,39 @@ func TestNotifications(t *testing.T) {
 	}
 }
 
+func TestReceipts(t *testing.T) {
+	columns := []string{"届出対象者", "届出区分", "対象年度", "事由発生日", "届出日", "受理日", "提出方法", "受付番号", "出所"}
+	valid := map[string]string{"届出対象者": "7", "届出区分": "P-01", "対象年度": "令和7年度", "届出日": "2026/05/15", "受理日": "2026/05/16", "提出方法": "郵送", "受付番号": "E-1", "出所": "転記"}
+	got := ParseReceipts("s.csv", sheetText(columns, valid))
+	if len(got.Rows) != 1 || got.Rows[0].Claims.Source != attestation.SourceTranscribed || got.Rows[0].Claims.Period != "FY2025" || *got.Rows[0].Claims.ReceiptNumber != "E-1" {
+		t.Errorf("got %+v, errors %v", got.Rows, got.Errors)
+	}
+	spoilSheet(t, ParseReceipts, columns, valid, []sheetCase{
+		{"出所", "噂", "this is not one of the known words", ""}, {"受理日", "2026/05/14", "the notice arrived before it was filed", ""}, {"事由発生日", "2026/05/14", "a notice is about one event or about one period", ""},
+	})
+	valid["出所"] = ""
+	if got := ParseReceipts("s.csv", sheetText(columns, valid)); len(got.Rows) != 1 || got.Rows[0].Claims.Source != attestation.SourceAuthority {
+		t.Errorf("without a source: got %+v, errors %v", got.Rows, got.Errors)
+	}
+}
+
+func TestRemedies(t *testing.T) {
+	columns := []string{"社員番号", "義務", "対象月", "事由発生日", "是正日", "支払賃金", "遅延利息", "勧告番号"}
+	valid := map[string]string{"社員番号": "7", "義務": "W-05", "対象月": "2026-06", "是正日": "令和8年9月18日", "支払賃金": "212,000", "遅延利息": "3,000", "勧告番号": "第3号"}
+	got := ParseRemedies("s.csv", sheetText(columns, valid))
+	if len(got.Rows) != 1 {
+		t.Fatalf("got errors %v", got.Errors)
+	}
+	r := got.Rows[0].Claims
+	if r.Duty != (attestation.DutyRef{Obligation: "W-05", Period: "2026-06"}) || r.RemediedDate.String() != "2026-09-18" || r.Amounts["wage"] != 212000 || r.Amounts["interest"] != 3000 || *r.DirectiveNumber != "第3号" {
+		t.Errorf("got %+v", r)
+	}
+	spoilSheet(t, ParseRemedies, columns, valid, []sheetCase{
+		{"義務", "賃金", "this is not the id of an obligation", ""}, {"是正日", "", "the cell is empty", ""}, {"対象月", "", "a remedy is about one event or about one period", "事由発生日"},
+		{"事由発生日", "2026/09/01", "a remedy is about one event or about one period", ""}, {"支払賃金", "-1", "the amount is negative", ""},
+	})
+}
+
 func TestSeparations(t *testing.T) {
 	columns := []string{"対象者番号", "離職日", "離職理由", "離職理由コード", "異議の有無"}
 	valid := map[string]string{"対象者番号": "7", "離職日": "令和8年9月30日", "離職理由": "自己都合", "離職理由コード": "4D", "異議の有無": "無"}
@@ -158,11 +191,16 @@ func FuzzSheets(f *testing.F) {
 	f.Add([]byte("reference,item,date,mode\nS-1,ハ,R8.6.1,online\n"))
 	f.Add([]byte("reference,obligation,period,filed_date,arrived_date,channel\n7,P-01,令和7年度,2026-05-15,2026-05-15,窓口\n"))
 	f.Add([]byte("reference,end_date,reason_class\n7,令和8年9月30日,自己都合\n"))
+	f.Add([]byte("reference,obligation,event_date,filed_date,arrived_date,channel,source\n7,N-02,2026-09-30,2026-10-22,2026-10-22,窓口,転記\n"))
+	f.Add([]byte("reference,obligation,period,remedied_date,wage\n7,W-05,2026-06,2026-09-18,212000\n"))
+	f.Add([]byte("reference;presentation\n7;x.sdjwt\n"))
 	f.Add([]byte("reference,presentation\n7,x.sdjwt\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		check(t, ParseInterviews("s.csv", data))
 		check(t, ParseSessions("s.csv", data))
 		check(t, ParseNotifications("s.csv", data))
+		check(t, ParseReceipts("s.csv", data))
+		check(t, ParseRemedies("s.csv", data))
 		check(t, ParseSeparations("s.csv", data))
 		check(t, ParseEnrolments("s.csv", data))
 		check(t, ParseEngagements("s.csv", data))

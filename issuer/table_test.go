@@ -71,6 +71,8 @@ func TestTableReportsWhatIsBroken(t *testing.T) {
 		{"same header twice", "ａ,a\n1,2\n", "two columns have this name"},
 		{"cells missing", "a,b\n1\n", "1 cells where the header has 2"},
 		{"cells too many", "a,b\n1,2,3\n", "3 cells where the header has 2"},
+		{"semicolons", "a;b\n1;2\n3;4\n", "the cells are divided by semicolons where commas are expected"},
+		{"tabs", "a\tb\n1\t2,5\n", "the cells are divided by tabs where commas are expected"},
 		{"quotation mark", "a,b\n1,2\n\"3,4\n", "a quotation mark is not closed or stands inside a cell"},
 		{"My Number", "a,b\n1," + myNumber + "\n", "this looks like an Individual Number (My Number), which must not be collected here"},
 		{"My Number in full width with hyphens", "a,b\n1,１２３４-５６７８-９０１８\n", "this looks like an Individual Number (My Number), which must not be collected here"},
@@ -83,6 +85,21 @@ func TestTableReportsWhatIsBroken(t *testing.T) {
 		if e := got.errors[0]; e.Remedy == "" || strings.Contains(e.Clerk(), myNumber) {
 			t.Errorf("%s: got %q, want a remedy and no My Number", c.name, e.Clerk())
 		}
+	}
+}
+
+func TestSeparators(t *testing.T) {
+	for separator, text := range map[string]string{"": "a,b\n1,\"2,5\"\n", ",": "a,b\n1,\"2,5\"\n", ";": "a;b\n1;2,5\n", "\t": "a\tb\n1\t2,5\n"} {
+		got := readTable("f.csv", []byte(text), "", separator)
+		if len(got.errors) != 0 || len(got.rows) != 1 || got.rows[0].cells[1] != "2,5" {
+			t.Errorf("%q: got %v, errors %v", separator, got.rows, got.errors)
+		}
+	}
+	if got := readTable("f.csv", []byte("a,b\n1,2\n"), "", ";"); len(got.errors) != 1 || len(got.rows) != 0 {
+		t.Errorf("commas where semicolons are expected: got %v, errors %v", got.rows, got.errors)
+	}
+	if got := readTable("f.csv", []byte("a\n1\n"), "", ";"); len(got.errors) != 0 || len(got.rows) != 1 {
+		t.Errorf("one column: got %v, errors %v", got.rows, got.errors)
 	}
 }
 

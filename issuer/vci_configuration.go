@@ -191,13 +191,15 @@ var typeIntegrities = sync.OnceValue(func() map[attestation.Type]string {
 
 // vietnamese are the names of the attestations for workers. The type metadata has Japanese and English.
 var vietnamese = map[attestation.Type]string{
-	attestation.TypeEngagement:        "Chứng nhận hợp đồng lao động",
-	attestation.TypeWagePayment:       "Chứng nhận trả lương",
-	attestation.TypeWageReceipt:       "Chứng nhận lương đã vào tài khoản",
-	attestation.TypeSupportSession:    "Chứng nhận buổi hỗ trợ",
-	attestation.TypeSupportInterview:  "Chứng nhận phỏng vấn định kỳ",
-	attestation.TypeNotificationFiled: "Chứng nhận đã nộp thông báo",
-	attestation.TypeSeparation:        "Chứng nhận chấm dứt hợp đồng",
+	attestation.TypeEngagement:          "Chứng nhận hợp đồng lao động",
+	attestation.TypeWagePayment:         "Chứng nhận trả lương",
+	attestation.TypeWageReceipt:         "Chứng nhận lương đã vào tài khoản",
+	attestation.TypeSupportSession:      "Chứng nhận buổi hỗ trợ",
+	attestation.TypeSupportInterview:    "Chứng nhận phỏng vấn định kỳ",
+	attestation.TypeNotificationFiled:   "Chứng nhận đã nộp thông báo",
+	attestation.TypeNotificationReceipt: "Chứng nhận cơ quan đã nhận thông báo",
+	attestation.TypeSeparation:          "Chứng nhận chấm dứt hợp đồng",
+	attestation.TypeRemedy:              "Chứng nhận đã khắc phục",
 }
 
 // wire is the configuration as issuer metadata names it. attested tells whether key attestations can be checked here.

@@ -105,7 +105,8 @@ func newImport(s streams) *cobra.Command {
 		Use:   "import FILE",
 		Short: "Issue one attestation for each row of a payroll, bank, support or notice file",
 		Long: "Each row of FILE becomes one signed attestation in its slot of the registry. Types: engagement, enrolment, wage-payment (CSV with\n" +
-			"--mapping), wage-receipt (Zengin type 03), support-interview, support-session, notification-filed, separation (CSV).\n" +
+			"--mapping), wage-receipt (Zengin type 03), support-interview, support-session, notification-filed, notification-receipt, separation,\n" +
+			"remedy (CSV).\n" +
 			"The same file again issues nothing twice. Try --dry-run first.",
 		Args: exactArgs("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
