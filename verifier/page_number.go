@@ -1,9 +1,12 @@
 package verifier
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	qrcode "github.com/skip2/go-qrcode"
@@ -12,12 +15,24 @@ import (
 // crockford is Crockford's base 32: digits and letters without I, L, O and U, which are misread on paper.
 var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
 
-// AssessmentNumber names an evidence file on paper: the first 60 bits of its SHA-256 in Crockford's base 32, as 7F3K-Q2MX-91TD. Salts and
-// signatures in the file make it impossible to guess.
+// AssessmentNumber names an evidence file on paper: the first 60 bits of the SHA-256 of its octets without the seal, which names it too, in
+// Crockford's base 32, as 7F3K-Q2MX-91TD. Salts and signatures in the file make it impossible to guess.
 func AssessmentNumber(file []byte) string {
-	sum := sha256.Sum256(file)
+	sum := sha256.Sum256(unsealed(file))
 	s := crockford.EncodeToString(sum[:8])[:12]
 	return s[:4] + "-" + s[4:8] + "-" + s[8:]
+}
+
+// sealMember is the member of an evidence file that says who saved it, the last one before the closing brace.
+var sealMember = regexp.MustCompile(`,"seal":"[A-Za-z0-9._-]*"(\})$`)
+
+// unsealed returns the octets of an evidence file without its seal.
+func unsealed(file []byte) []byte {
+	at := bytes.LastIndex(file, []byte(`,"seal":"`))
+	if at < 0 {
+		return file
+	}
+	return slices.Concat(file[:at], sealMember.ReplaceAll(file[at:], []byte("$1")))
 }
 
 // ParseAssessmentNumber reads a number as people type it: in small letters, with O for 0 and I or L for 1, with any or no hyphens and spaces.

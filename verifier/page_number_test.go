@@ -1,8 +1,11 @@
 package verifier
 
 import (
+	"os"
 	"strings"
 	"testing"
+
+	"akashi/internal/evidence"
 )
 
 func TestAssessmentNumber(t *testing.T) {
@@ -66,5 +69,31 @@ func TestDrawQR(t *testing.T) {
 	}
 	if _, err := drawQR(strings.Repeat("x", 5000)); err == nil {
 		t.Error("what no QR code holds was drawn")
+	}
+}
+
+// TestNumberOfSealedFile: the seal holds the number, and changes nothing about it.
+func TestNumberOfSealedFile(t *testing.T) {
+	sealed, err := os.ReadFile("../internal/evidence/testdata/saved/evidence.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := evidence.Read(sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Seal == "" {
+		t.Fatal("the file has no seal")
+	}
+	f.Seal = ""
+	bare, err := f.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := AssessmentNumber(sealed), AssessmentNumber(bare); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if AssessmentNumber(append(bare, ' ')) == AssessmentNumber(bare) {
+		t.Error("other octets have the same number")
 	}
 }
