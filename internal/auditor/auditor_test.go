@@ -315,8 +315,8 @@ func TestRefusals(t *testing.T) {
 	if status, body := f.ask(f.request(size - 1)); status != http.StatusConflict || body != fmt.Sprintf("%d\n", size) {
 		t.Errorf("stale size: got %d %q, want 409 and the size", status, body)
 	}
-	if status, _ := f.post(bytes.Repeat([]byte("x"), registry.MaxAddCheckpoint+1)); status != http.StatusBadRequest {
-		t.Errorf("too large: got %d, want 400", status)
+	if status, _ := f.post(bytes.Repeat([]byte("x"), registry.MaxAddCheckpoint+1)); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("too large: got %d, want 413", status)
 	}
 	if f.a.Status().Fraud != nil {
 		t.Fatalf("what others send stopped the auditor: %v", f.a.Status().Fraud)

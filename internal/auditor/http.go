@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -17,70 +16,18 @@ import (
 
 // Handler returns the auditor's interface. These are all its routes.
 func (a *Auditor) Handler() http.Handler {
+	logs := map[string]note.Verifier{a.cfg.Log.Name(): a.cfg.Log}
 	r := mux.NewRouter()
-	r.HandleFunc("/add-checkpoint", a.serveAddCheckpoint).Methods(http.MethodPost)
-	return http.MaxBytesHandler(r, registry.MaxAddCheckpoint)
+	r.Handle("/add-checkpoint", &registry.CosignerHandler{Logs: logs, Log: a.cfg.Logger, Cosign: a.decide}).Methods(http.MethodPost)
+	return r
 }
-
-// refusal is an answer other than a cosignature (C2SP tlog-witness).
-type refusal struct {
-	status int
-	error
-}
-
-func (r *refusal) Unwrap() error { return r.error }
 
 var errBusy = errors.New("busy with an earlier request, ask again later")
 
-func (a *Auditor) serveAddCheckpoint(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	var line []byte
-	if err != nil {
-		err = &refusal{http.StatusBadRequest, errors.New("the body cannot be read, or is too large")}
-	} else {
-		line, err = a.processAddCheckpoint(r.Context(), body)
-	}
-	var stale *registry.StaleSizeError
-	var refused *refusal
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	switch {
-	case err == nil:
-		_, _ = w.Write(line)
-	case errors.As(err, &stale):
-		w.Header().Set("Content-Type", registry.TypeTreeSize)
-		w.WriteHeader(http.StatusConflict)
-		fmt.Fprintf(w, "%d\n", stale.Size)
-	case errors.As(err, &refused):
-		w.WriteHeader(refused.status)
-		fmt.Fprintln(w, refused)
-	default:
-		a.cfg.Logger.Error("audit failed", "error", err)
-		w.WriteHeader(http.StatusInternalServerError)
-		fmt.Fprintln(w, "internal error: the auditor's log has the cause")
-	}
-}
-
-// processAddCheckpoint judges a checkpoint and returns the cosignature line.
-func (a *Auditor) processAddCheckpoint(ctx context.Context, body []byte) ([]byte, error) {
-	req, err := registry.ParseAddCheckpoint(body)
-	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, err}
-	}
-	if origin, _, _ := bytes.Cut(req.Note, []byte("\n")); string(origin) != a.cfg.Log.Name() {
-		return nil, &refusal{http.StatusNotFound, errors.New("this auditor does not know the log")}
-	}
-	cp, err := registry.OpenLogCheckpoint(req.Note, a.cfg.Log)
-	if errors.Is(err, registry.ErrNotSignedByLog) {
-		return nil, &refusal{http.StatusForbidden, err}
-	}
-	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, err}
-	}
-	if req.OldSize > cp.Size {
-		return nil, &refusal{http.StatusBadRequest, errors.New("the old size is larger than the checkpoint")}
-	}
+// decide judges one checkpoint at a time. What it began it finishes, whether or not the log still waits.
+func (a *Auditor) decide(ctx context.Context, req *registry.AddCheckpoint, cp *registry.Checkpoint) ([]byte, error) {
 	if !a.mu.TryLock() {
-		return nil, &refusal{http.StatusServiceUnavailable, errBusy}
+		return nil, refuse(http.StatusServiceUnavailable, errBusy)
 	}
 	defer a.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.Work)
@@ -88,10 +35,12 @@ func (a *Auditor) processAddCheckpoint(ctx context.Context, body []byte) ([]byte
 	return a.judge(ctx, req, cp)
 }
 
+func refuse(status int, err error) error { return &registry.Refusal{Status: status, Err: err} }
+
 // judge decides on a checkpoint that the log signed. a.mu is held.
 func (a *Auditor) judge(ctx context.Context, req *registry.AddCheckpoint, cp *registry.Checkpoint) ([]byte, error) {
 	if a.fraud != nil {
-		return nil, &refusal{http.StatusUnprocessableEntity, fmt.Errorf("this auditor has stopped: %w", a.fraud)}
+		return nil, refuse(http.StatusUnprocessableEntity, fmt.Errorf("this auditor has stopped: %w", a.fraud))
 	}
 	begin := time.Now()
 	err := a.audit(ctx, req, cp)
@@ -105,10 +54,10 @@ func (a *Auditor) judge(ctx context.Context, req *registry.AddCheckpoint, cp *re
 			a.cfg.Logger.Error("fraud proof not written", "error", err)
 		}
 		a.proveFraud(ctx, fraud, cp)
-		return nil, &refusal{http.StatusUnprocessableEntity, fraud}
+		return nil, refuse(http.StatusUnprocessableEntity, fraud)
 	case errors.Is(err, errUnavailable):
 		a.cfg.Logger.Warn("not cosigned", "size", cp.Size, "error", err)
-		return nil, &refusal{http.StatusServiceUnavailable, err}
+		return nil, refuse(http.StatusServiceUnavailable, err)
 	case err != nil:
 		return nil, err
 	}
@@ -145,7 +94,7 @@ func (a *Auditor) audit(ctx context.Context, req *registry.AddCheckpoint, cp *re
 		return err
 	}
 	if badProof != nil { // the trees do join, only the sender's proof is wrong
-		return &refusal{http.StatusUnprocessableEntity, badProof}
+		return refuse(http.StatusUnprocessableEntity, badProof)
 	}
 	if err := a.obtain(ctx); err != nil {
 		return err

@@ -16,10 +16,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -78,86 +76,21 @@ func (w *Witness) VKey() string {
 // Handler serves POST /add-checkpoint, and the witness's vkey at GET / as a sign of life.
 func (w *Witness) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /add-checkpoint", w.serveAddCheckpoint)
-	mux.HandleFunc("GET /{$}", func(rw http.ResponseWriter, _ *http.Request) { answer(rw, http.StatusOK, w.VKey()+"\n") })
-	return http.MaxBytesHandler(mux, registry.MaxAddCheckpoint)
+	mux.Handle("POST /add-checkpoint", &registry.CosignerHandler{Logs: w.logs, Log: w.cfg.Log, Cosign: w.cosign})
+	mux.HandleFunc("GET /{$}", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintln(rw, w.VKey())
+	})
+	return mux
 }
 
 var (
-	errUnknownLog  = errors.New("unknown log: its origin is not configured here")
-	errBadRequest  = errors.New("bad request")
-	errSignature   = errors.New("the checkpoint is not signed by the log")
-	errProof       = errors.New("the consistency proof does not lead from the last checkpoint signed to this one")
-	errClock       = errors.New("the clock is behind the last cosignature: not signing until it has caught up")
-	statusOfErrors = map[error]int{
-		errUnknownLog: http.StatusNotFound, errBadRequest: http.StatusBadRequest, errSignature: http.StatusForbidden,
-		errProof: http.StatusUnprocessableEntity, errClock: http.StatusServiceUnavailable,
-	}
+	errProof = &registry.Refusal{Status: http.StatusUnprocessableEntity, Err: errors.New("the consistency proof does not lead from the last checkpoint signed to this one")}
+	errClock = &registry.Refusal{Status: http.StatusServiceUnavailable, Err: errors.New("the clock is behind the last cosignature: not signing until it has caught up")}
 )
 
-func (w *Witness) serveAddCheckpoint(rw http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		answer(rw, http.StatusRequestEntityTooLarge, "body too large\n")
-		return
-	}
-	if err != nil {
-		answer(rw, http.StatusBadRequest, "body cannot be read\n")
-		return
-	}
-	lines, err := w.processAddCheckpoint(r.Context(), body)
-	if err != nil {
-		w.refuse(rw, r, err)
-		return
-	}
-	answer(rw, http.StatusOK, string(lines))
-}
-
-// refuse turns an error into the specification's answer; anything unforeseen stays in the log.
-func (w *Witness) refuse(rw http.ResponseWriter, r *http.Request, err error) {
-	if stale := new(registry.StaleSizeError); errors.As(err, &stale) {
-		rw.Header().Set("Content-Type", registry.TypeTreeSize)
-		rw.WriteHeader(http.StatusConflict)
-		fmt.Fprintf(rw, "%d\n", stale.Size)
-		return
-	}
-	for known, status := range statusOfErrors {
-		if errors.Is(err, known) {
-			answer(rw, status, err.Error()+"\n")
-			return
-		}
-	}
-	w.cfg.Log.ErrorContext(r.Context(), "add-checkpoint failed", "error", err)
-	answer(rw, http.StatusInternalServerError, "the witness failed: try again\n")
-}
-
-func answer(rw http.ResponseWriter, status int, text string) {
-	rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	rw.Header().Set("X-Content-Type-Options", "nosniff")
-	rw.WriteHeader(status)
-	_, _ = io.WriteString(rw, text)
-}
-
-// processAddCheckpoint checks a request in the order of the specification, records the checkpoint, and only then signs it.
-func (w *Witness) processAddCheckpoint(ctx context.Context, body []byte) ([]byte, error) {
-	req, err := registry.ParseAddCheckpoint(body)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errBadRequest, err)
-	}
-	origin, _, _ := strings.Cut(string(req.Note), "\n")
-	log, ok := w.logs[origin]
-	if !ok {
-		return nil, errUnknownLog
-	}
-	c, err := registry.OpenLogCheckpoint(req.Note, log)
-	switch {
-	case errors.Is(err, registry.ErrNotSignedByLog), errors.Is(err, registry.ErrBadSignatureLine):
-		return nil, errSignature
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", errBadRequest, err)
-	case req.OldSize > c.Size:
-		return nil, fmt.Errorf("%w: the old size is larger than the checkpoint's", errBadRequest)
-	}
+// cosign records the checkpoint, and only then signs it.
+func (w *Witness) cosign(ctx context.Context, req *registry.AddCheckpoint, c *registry.Checkpoint) ([]byte, error) {
 	at, err := w.record(ctx, req, c)
 	if err != nil {
 		return nil, err
@@ -179,7 +112,7 @@ func (w *Witness) record(ctx context.Context, req *registry.AddCheckpoint, c *re
 		if err := registry.VerifyConsistency(last.Size, c.Size, last.Root, c.Root, req.Proof); err != nil {
 			w.cfg.Log.WarnContext(ctx, "checkpoint does not extend the last one: the log may have forked",
 				"origin", c.Origin, "size", c.Size, "root", c.Root, "last_size", last.Size, "last_root", last.Root)
-			return fmt.Errorf("%w: %w", errProof, err)
+			return errProof
 		}
 		if at = w.cfg.Now(); at.Unix() < last.Time {
 			w.cfg.Log.ErrorContext(ctx, "clock is behind the last cosignature", "now", at.Unix(), "last", last.Time)
