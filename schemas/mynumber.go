@@ -20,21 +20,28 @@ var dividers = regexp.MustCompile(` *-[ -]*| +`)
 // holdsMyNumber reports whether s holds an Individual Number (マイナンバー): twelve digits with a right check digit, in one piece or in
 // groups, as written or in compatibility form (NFKC: full-width, superscript, circled). Twelve digits inside a longer piece are not one.
 func holdsMyNumber(s string) bool {
-	return !tooFewDigits(s) && (findMyNumber(s) || findMyNumber(norm.NFKC.String(s)))
+	if isASCII, digits := longestGroup(s); isASCII {
+		return digits >= 12 && findMyNumber(s) // NFKC leaves ASCII as it is
+	}
+	return findMyNumber(s) || findMyNumber(norm.NFKC.String(s))
 }
 
-// tooFewDigits is the quick answer for most claims: ASCII with fewer than twelve digits.
-func tooFewDigits(s string) bool {
+// longestGroup is the quick answer for most claims: whether s is ASCII, and then how many digits its longest run of digits, hyphens and
+// spaces has.
+func longestGroup(s string) (isASCII bool, most int) {
 	digits := 0
 	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-		if s[i] >= '0' && s[i] <= '9' {
+		switch c := s[i]; {
+		case c >= utf8.RuneSelf:
+			return false, 0
+		case c >= '0' && c <= '9':
 			digits++
+			most = max(most, digits)
+		case c != '-' && !unicode.IsSpace(rune(c)):
+			digits = 0
 		}
 	}
-	return digits < 12
+	return true, most
 }
 
 func findMyNumber(s string) bool {
