@@ -28,7 +28,7 @@ import (
 // the reader's language, {{both "page.name"}} the same with the other language beside it. They load nothing from elsewhere and have no
 // inline style or script.
 //
-//go:embed pages
+//go:embed all:pages
 var pageFiles embed.FS
 
 // pagePolicy is the Content-Security-Policy of every page.
@@ -128,10 +128,11 @@ func execute(lang, name string, data any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Templates that are no page: the frames around one.
+// Templates that are no page: the frames around one, and files whose names begin with _, which every page can use the templates of.
 const (
 	layoutServed = "layout"     // answered over HTTP
 	layoutAlone  = "standalone" // one file, with its style in it
+	pagePaper    = "paper"      // the one page that is such a file
 )
 
 // pageTemplates are the pages by language and name. Every page is parsed once a language, for its texts.
@@ -153,11 +154,14 @@ func parsePages(fsys fs.FS) (map[string]map[string]*template.Template, error) {
 		all[lang] = map[string]*template.Template{}
 		for _, file := range names {
 			name := strings.TrimSuffix(path.Base(file), ".html")
-			if name == layoutServed || name == layoutAlone {
+			if name == layoutServed || name == layoutAlone || strings.HasPrefix(name, "_") {
 				continue
 			}
 			layout := "pages/" + layoutServed + ".html"
-			t, err := template.New(path.Base(layout)).Funcs(pageFuncs(lang)).ParseFS(fsys, layout, file)
+			if name == pagePaper {
+				layout = "pages/" + layoutAlone + ".html"
+			}
+			t, err := template.New(path.Base(layout)).Funcs(pageFuncs(lang)).ParseFS(fsys, layout, "pages/_*.html", file)
 			if err != nil {
 				return nil, err
 			}

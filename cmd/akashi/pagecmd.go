@@ -1,0 +1,40 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"akashi/internal/evidence"
+	"akashi/verifier"
+)
+
+// pageFlags say how an assessment is written as a page.
+type pageFlags struct {
+	out     string
+	options verifier.PageOptions
+}
+
+func (p *pageFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&p.out, "page", "", "write the assessment as one HTML file")
+	f.BoolVar(&p.options.Submission, "submission", false, "with --page: one sheet of A4 to submit with the evidence file")
+	f.StringVar(&p.options.Lang, "lang", "", "with --page: ja or en, the other stands beside; default ja")
+	f.StringVar(&p.options.Service, "service", "", "with --page: URL of the verifier that keeps the file; the printed code then leads to its page that verifies again")
+}
+
+// write makes the page of a file that was read from a path.
+func (p *pageFlags) write(file []byte, path string, trust evidence.Trust, now time.Time) error {
+	if p.out == "" {
+		return nil
+	}
+	p.options.FileName, p.options.Made = filepath.Base(path), now
+	var b bytes.Buffer
+	if _, err := verifier.WritePage(&b, file, trust, p.options); err != nil {
+		return &exitError{exitUsage, fmt.Errorf("--page: %w", err)}
+	}
+	return writeFile(p.out, b.Bytes(), 0o644)
+}
