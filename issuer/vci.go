@@ -25,6 +25,7 @@ type VCIConfig struct {
 	Clients        []VCIClient         // registered ones, besides PublicWallet
 	WalletRoots    []*x509.Certificate // authorities of wallet providers, for client attestations and key attestations with x5c
 	WalletKeys     []keys.Public       // keys of wallet providers that send no x5c, by kid (the thumbprint)
+	Attestations   AttestationPolicy   // how what wallet providers attest is judged
 	Configurations []Configuration     // operator-defined, besides the ready-made one
 	Rate           web.RateLimit       // of one client address
 	TrustedProxies []netip.Prefix      // whose X-Forwarded-For is believed
@@ -48,6 +49,7 @@ const (
 	pushedLife   = 5 * time.Minute
 	codeLife     = time.Minute
 	accessLife   = 10 * time.Minute
+	bearerLife   = 5 * time.Minute      // of access tokens that are bound to no key
 	grantLife    = 400 * 24 * time.Hour // of refresh tokens: a year's contract and its last wage
 	deferredLife = 60 * 24 * time.Hour
 	noteLife     = 60 * 24 * time.Hour
@@ -88,6 +90,9 @@ func newVCI(cfg VCIConfig) (*vci, error) {
 		compiled, err := c.compile()
 		if err != nil {
 			return nil, fmt.Errorf("credential configuration %q: %w", c.ID, err)
+		}
+		if c.KeyAttestation != nil && len(cfg.WalletRoots)+len(cfg.WalletKeys) == 0 {
+			return nil, fmt.Errorf("credential configuration %q needs key attestations, and no wallet provider is trusted", c.ID)
 		}
 		if slices.ContainsFunc(v.own, func(o *configuration) bool { return o.id == c.ID }) {
 			return nil, fmt.Errorf("credential configuration %q is there twice", c.ID)

@@ -19,6 +19,7 @@ import (
 type pushed struct {
 	Org           string    `json:"org"`
 	Client        string    `json:"client"`
+	Instance      string    `json:"instance,omitempty"` // attested key of the client
 	RedirectURI   string    `json:"redirect_uri"`
 	State         string    `json:"state"`
 	Challenge     string    `json:"challenge"`
@@ -86,7 +87,7 @@ func (i *Issuer) processPushed(o *org, c *caller, form url.Values) (*pushed, err
 	if err := c.mayAuthorize(req.RedirectURI); err != nil {
 		return nil, err
 	}
-	p := &pushed{Org: o.ID, Client: c.id, RedirectURI: req.RedirectURI, State: req.State, Challenge: req.CodeChallenge, JKT: req.DPoPJKT, IssuerState: req.IssuerState,
+	p := &pushed{Org: o.ID, Client: c.id, Instance: c.instance, RedirectURI: req.RedirectURI, State: req.State, Challenge: req.CodeChallenge, JKT: req.DPoPJKT, IssuerState: req.IssuerState,
 		Expires: i.Now().Add(pushedLife)}
 	if c.dpop != nil {
 		if p.JKT != "" && p.JKT != c.dpop.Thumbprint {
@@ -242,7 +243,7 @@ func (i *Issuer) processDecision(r *http.Request, o *org, p *pushed, requestURI 
 		if !approved {
 			return tx.Delete(pushedKey(requestURI))
 		}
-		c := code{Org: o.ID, Client: p.Client, RedirectURI: p.RedirectURI, Challenge: p.Challenge, JKT: p.JKT, Details: p.Details, Expires: i.Now().Add(codeLife)}
+		c := code{Org: o.ID, Client: p.Client, Instance: p.Instance, RedirectURI: p.RedirectURI, Challenge: p.Challenge, JKT: p.JKT, Details: p.Details, Expires: i.Now().Add(codeLife)}
 		if err := i.authorized(tx, o, p, &c); err != nil {
 			return err
 		}

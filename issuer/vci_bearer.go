@@ -18,8 +18,10 @@ type bearer struct {
 	o     *org
 	ctx   context.Context
 	grant *grant
-	once  []once // the DPoP proof; used up by what the request does, or when it is refused
-	spent bool
+
+	identifiers bool   // the token came with credential_identifiers
+	once        []once // the DPoP proof; used up by what the request does, or when it is refused
+	spent       bool
 }
 
 // bearer checks the access token of a request and the proof that goes with it (RFC 6750; RFC 9449, Section 7).
@@ -37,6 +39,7 @@ func (i *Issuer) bearer(r *http.Request, o *org, endpoint string) (*bearer, erro
 		if !i.Now().Before(a.Expires) {
 			return oid4vc.ErrInvalidToken
 		}
+		b.identifiers = a.Identifiers
 		return find(tx, grantKey(a.Grant), b.grant, oid4vc.ErrInvalidToken)
 	})
 	switch {
@@ -84,13 +87,16 @@ func (b *bearer) spend(refusal error) error {
 	return refusal
 }
 
+// encryptable are the media types of messages that may be encrypted (OpenID4VCI 1.0, Section 10). A notification never is.
+var encryptable = []string{oid4vc.MediaTypeJSON, oid4vc.MediaTypeJWT}
+
 // protected runs a handler of a protected endpoint. What it answers is encrypted where the request asks for it; errors never are.
-func (i *Issuer) protected(w http.ResponseWriter, r *http.Request, o *org, endpoint string, do func(b *bearer, body []byte, encrypted bool) (*answer, error)) error {
+func (i *Issuer) protected(w http.ResponseWriter, r *http.Request, o *org, endpoint string, mediaTypes []string, do func(b *bearer, body []byte, encrypted bool) (*answer, error)) error {
 	b, err := i.bearer(r, o, endpoint)
 	if err != nil {
 		return err
 	}
-	body, encrypted, err := i.readMessage(r)
+	body, encrypted, err := i.readMessage(r, mediaTypes)
 	var a *answer
 	if err == nil {
 		a, err = do(b, body, encrypted)
@@ -102,8 +108,8 @@ func (i *Issuer) protected(w http.ResponseWriter, r *http.Request, o *org, endpo
 }
 
 // readMessage reads a JSON message, or one encrypted to this instance.
-func (i *Issuer) readMessage(r *http.Request) (body []byte, encrypted bool, err error) {
-	mediaType, body, err := web.ReadBody(r, oid4vc.MediaTypeJSON, oid4vc.MediaTypeJWT)
+func (i *Issuer) readMessage(r *http.Request, mediaTypes []string) (body []byte, encrypted bool, err error) {
+	mediaType, body, err := web.ReadBody(r, mediaTypes...)
 	if err != nil || mediaType == oid4vc.MediaTypeJSON {
 		return body, false, err
 	}

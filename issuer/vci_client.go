@@ -15,6 +15,7 @@ import (
 type caller struct {
 	id            string // client_id, "" for none
 	authenticated bool
+	instance      string // thumbprint of the attested key, "" for none
 	registered    *VCIClient
 	dpop          *oid4vc.DPoPProof // nil for none
 	once          []once            // to be used up together with what the request does
@@ -68,11 +69,16 @@ func (i *Issuer) authenticateAttested(r *http.Request, o *org, c *caller) error 
 		Issuer: o.Issuer, ClientID: c.id, Algs: vciAlgs, Now: i.Now(), DPoP: c.dpop,
 		AttesterKey: func(h keys.UnverifiedHeader, _ string) (keys.Public, error) { return i.walletProvider(h) },
 		Challenge:   func(challenge string) error { return i.checkNonce(r.Context(), o, nonceServer, challenge) },
+
+		MaxAttestationAge: i.vci.cfg.Attestations.MaxAge,
 	})
 	if err != nil {
 		return err
 	}
-	c.id, c.authenticated = a.ClientID, true
+	if err := i.checkAttested(r.Context(), a.Status, oid4vc.ErrAttestationStatus); err != nil {
+		return err
+	}
+	c.id, c.authenticated, c.instance = a.ClientID, true, a.Key.Thumbprint()
 	if a.JTI != "" {
 		c.once = append(c.once, once{"pop", a.Key.Thumbprint() + "\n" + a.JTI, 2 * nonceLife, oid4vc.ErrReplayedClientAssertion})
 	}

@@ -28,17 +28,18 @@ import (
 // Configuration is a credential configuration that an operator defines: a type of credential that organizations here issue besides
 // attestations. It is one JSON file.
 type Configuration struct {
-	ID             string          `json:"id"`            // also its scope and the name of its type metadata
-	VCT            string          `json:"vct,omitempty"` // empty: the https URL of the type metadata served here
-	Name           string          `json:"name"`
-	Description    string          `json:"description"`
-	Display        []CardDisplay   `json:"display"`
-	Claims         []schemas.Claim `json:"claims"` // sd: always is selectively disclosable, anything else always visible
-	Schema         json.RawMessage `json:"schema"` // JSON Schema (draft 2020-12) of the claims
-	Example        json.RawMessage `json:"example"`
-	Batch          bool            `json:"batch"`
-	ValidDays      int             `json:"valid_days"`      // 0: without exp
-	KeyAttestation bool            `json:"key_attestation"` // the wallet's key must be attested by a wallet provider
+	ID          string          `json:"id"`            // also its scope and the name of its type metadata
+	VCT         string          `json:"vct,omitempty"` // empty: the https URL of the type metadata served here
+	Name        string          `json:"name"`
+	Description string          `json:"description"`
+	Display     []CardDisplay   `json:"display"`
+	Claims      []schemas.Claim `json:"claims"` // sd: always is selectively disclosable, anything else always visible
+	Schema      json.RawMessage `json:"schema"` // JSON Schema (draft 2020-12) of the claims
+	Example     json.RawMessage `json:"example"`
+	Batch       bool            `json:"batch"`
+	ValidDays   int             `json:"valid_days"` // 0: without exp
+
+	KeyAttestation *KeyAttestationRule `json:"key_attestation"` // the wallet's key must be attested by a wallet provider; null: need not
 }
 
 // CardDisplay is how a credential is shown in one language.
@@ -92,6 +93,9 @@ func (c Configuration) compile() (*configuration, error) {
 		return nil, errors.New("name and display are needed")
 	case c.ValidDays < 0:
 		return nil, errors.New("valid_days must not be negative")
+	}
+	if err := c.KeyAttestation.check(); err != nil {
+		return nil, err
 	}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(c.Schema))
 	if err != nil {
@@ -205,8 +209,8 @@ var vietnamese = map[attestation.Type]string{
 // wire is the configuration as issuer metadata names it. attested tells whether key attestations can be checked here.
 func (c *configuration) wire(o *org, attested bool) oid4vc.CredentialConfiguration {
 	proof := oid4vc.ProofTypeConfig{SigningAlgs: algNames()}
-	if c.KeyAttestation {
-		proof.KeyAttestations = &oid4vc.KeyAttestationsRequired{}
+	if rule := c.KeyAttestation; rule != nil {
+		proof.KeyAttestations = &oid4vc.KeyAttestationsRequired{KeyStorage: rule.KeyStorage, UserAuthentication: rule.UserAuthentication}
 	}
 	proofs := map[string]oid4vc.ProofTypeConfig{oid4vc.ProofTypeJWT: proof}
 	if attested {

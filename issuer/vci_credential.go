@@ -14,7 +14,7 @@ import (
 
 // serveCredential is the credential endpoint (OpenID4VCI 1.0, Section 8).
 func (i *Issuer) serveCredential(w http.ResponseWriter, r *http.Request, o *org) error {
-	return i.protected(w, r, o, "/credential", func(b *bearer, body []byte, encrypted bool) (*answer, error) {
+	return i.protected(w, r, o, "/credential", encryptable, func(b *bearer, body []byte, encrypted bool) (*answer, error) {
 		req, err := oid4vc.ParseCredentialRequest(body)
 		if err == nil {
 			err = oid4vc.CheckResponseEncryption(req.ResponseEncryption, responseEncryption(), encrypted)
@@ -50,6 +50,11 @@ func (b *bearer) credential(req *oid4vc.CredentialRequest) (*oid4vc.CredentialRe
 	if err != nil {
 		return nil, err
 	}
+	for _, a := range set.Attestations {
+		if err := b.i.checkAttested(b.ctx, a.Status, oid4vc.ErrKeyAttestationStatus); err != nil {
+			return nil, err
+		}
+	}
 	if want.holders, err = b.holders(want, set); err != nil {
 		return nil, err
 	}
@@ -73,7 +78,7 @@ func (b *bearer) wanted(req *oid4vc.CredentialRequest) (*wanted, error) {
 	if req.ConfigurationID != "" && known[req.ConfigurationID] == nil {
 		return nil, oid4vc.ErrUnknownConfiguration
 	}
-	if err := req.CheckIdentified(g.Identifiers); err != nil {
+	if err := req.CheckIdentified(b.identifiers); err != nil {
 		return nil, err
 	}
 	switch {
@@ -102,12 +107,13 @@ func (b *bearer) wanted(req *oid4vc.CredentialRequest) (*wanted, error) {
 func (b *bearer) expectProofs(c *configuration) oid4vc.ExpectProofs {
 	want := oid4vc.ExpectProofs{
 		Issuer: b.o.Issuer, Types: map[string][]keys.Alg{oid4vc.ProofTypeJWT: vciAlgs}, BindingMethods: []string{oid4vc.BindingJWK, oid4vc.BindingDIDKey, oid4vc.BindingDIDJWK},
-		MaxProofs: maxBatch, ClientID: b.grant.Client, Now: b.i.Now(), NonceRequired: true, AttestationRequired: c.KeyAttestation,
+		MaxProofs: maxBatch, ClientID: b.grant.Client, Now: b.i.Now(), NonceRequired: true, AttestationRequired: c.KeyAttestation != nil,
 		Nonce: func(nonce string) error { return b.i.checkNonce(b.ctx, b.o, nonceProof, nonce) },
 	}
 	if b.i.attestsKeys() {
 		want.Types[oid4vc.ProofTypeAttestation] = vciAlgs
-		want.KeyAttestation = &oid4vc.ExpectKeyAttestation{AttesterKey: b.i.walletProvider}
+		want.KeyAttestation = c.KeyAttestation.expect()
+		want.KeyAttestation.AttesterKey = b.i.walletProvider
 	}
 	return want
 }

@@ -40,7 +40,7 @@ func (b *bearer) later(want *wanted, transaction *string, more []once) (*oid4vc.
 
 // serveDeferred is the deferred credential endpoint (Section 9). The encryption that this request asks for counts.
 func (i *Issuer) serveDeferred(w http.ResponseWriter, r *http.Request, o *org) error {
-	return i.protected(w, r, o, "/deferred", func(b *bearer, body []byte, encrypted bool) (*answer, error) {
+	return i.protected(w, r, o, "/deferred", encryptable, func(b *bearer, body []byte, encrypted bool) (*answer, error) {
 		req, err := oid4vc.ParseDeferredRequest(body)
 		if err == nil {
 			err = oid4vc.CheckResponseEncryption(req.ResponseEncryption, responseEncryption(), encrypted)

@@ -398,7 +398,11 @@ func TestVCIHostileBodies(t *testing.T) {
 		send(oid4vc.MediaTypeJSON, `{"transaction_id":"a","transaction_id":"b","notification_id":"a","notification_id":"b","credential_identifier":"a","credential_identifier":"b"}`).refused(http.StatusBadRequest, codes[e])
 		send(oid4vc.MediaTypeJSON, strings.Repeat("[", 10000)).refused(http.StatusBadRequest, codes[e])
 		send(oid4vc.MediaTypeJSON, `{"a":"`+large+`"}`).refused(http.StatusRequestEntityTooLarge, codes[e])
-		send(oid4vc.MediaTypeJWT, "a.b.c.d.e").refused(http.StatusBadRequest, oid4vc.CodeInvalidEncryptionParameters)
+		encrypted := oid4vc.CodeInvalidEncryptionParameters
+		if e == "/notification" {
+			encrypted = codes[e]
+		}
+		send(oid4vc.MediaTypeJWT, "a.b.c.d.e").refused(http.StatusBadRequest, encrypted)
 	}
 	for e, code := range codes {
 		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete, http.MethodPatch} {

@@ -17,7 +17,7 @@ type notification struct {
 
 // serveNotification is the notification endpoint. The same notification again changes nothing.
 func (i *Issuer) serveNotification(w http.ResponseWriter, r *http.Request, o *org) error {
-	return i.protected(w, r, o, "/notification", func(b *bearer, body []byte, _ bool) (*answer, error) {
+	return i.protected(w, r, o, "/notification", []string{oid4vc.MediaTypeJSON}, func(b *bearer, body []byte, _ bool) (*answer, error) {
 		req, err := oid4vc.ParseNotificationRequest(body)
 		if err != nil {
 			return nil, err

@@ -612,7 +612,7 @@ func TestVCIRateLimit(t *testing.T) {
 func TestVCIConfiguration(t *testing.T) {
 	c, err := issuer.ParseConfiguration([]byte(`{"id":"permit","vct":"https://types.example/permit","name":"Permit","description":"","display":[{"locale":"en","name":"Permit"}],
 		"claims":[{"path":["holder","name"],"sd":"always"},{"path":["kind"],"sd":"never"}],"schema":{"type":"object","required":["kind"]},
-		"example":{"kind":"{random}","holder":{"name":"X"}},"batch":false,"valid_days":0,"key_attestation":false}`))
+		"example":{"kind":"{random}","holder":{"name":"X"}},"batch":false,"valid_days":0,"key_attestation":null}`))
 	if err != nil {
 		t.Fatal(err)
 	}

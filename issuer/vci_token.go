@@ -18,6 +18,7 @@ type code struct {
 	Offer         string    `json:"offer,omitempty"`
 	Subject       subject   `json:"subject"` // of an authorization code; a pre-authorized one takes the offer's
 	Client        string    `json:"client,omitempty"`
+	Instance      string    `json:"instance,omitempty"` // attested key of the client that asked for authorization
 	RedirectURI   string    `json:"redirect_uri,omitempty"`
 	Challenge     string    `json:"challenge,omitempty"`
 	JKT           string    `json:"jkt,omitempty"`
@@ -34,15 +35,17 @@ type grant struct {
 	Subject     subject   `json:"subject"`
 	Client      string    `json:"client,omitempty"`
 	ProvenBy    bool      `json:"authenticated,omitempty"` // the client authenticated, and must again
+	Instance    string    `json:"instance,omitempty"`      // attested key of the client, which must be the same again
 	JKT         string    `json:"jkt,omitempty"`           // DPoP key, "" for Bearer tokens
-	Identifiers bool      `json:"identifiers,omitempty"`   // the token response gave credential_identifiers
+	Identifiers bool      `json:"identifiers,omitempty"`   // the first token response gave credential_identifiers
 	Collected   []string  `json:"collected,omitempty"`     // IDs of logged attestations
 	Expires     time.Time `json:"expires"`
 }
 
 type access struct {
-	Grant   string    `json:"grant"`
-	Expires time.Time `json:"expires"`
+	Grant       string    `json:"grant"`
+	Identifiers bool      `json:"identifiers,omitempty"` // the token response gave credential_identifiers
+	Expires     time.Time `json:"expires"`
 }
 
 type refresh struct {
@@ -116,6 +119,8 @@ type tokenRequest struct {
 	c       *caller
 	req     *oid4vc.TokenRequest
 	secrets []string // of grant, access token and refresh token
+
+	identifiers bool // the answer has credential_identifiers
 }
 
 // grant finds or makes the grant that the request is for.
@@ -152,7 +157,7 @@ func (t *tokenRequest) authorizationCode() (*grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Client != t.c.id || c.RedirectURI != t.req.RedirectURI || t.c.registered == nil && !t.c.authenticated {
+	if c.Client != t.c.id || c.Instance != t.c.instance || c.RedirectURI != t.req.RedirectURI || t.c.registered == nil && !t.c.authenticated {
 		return nil, oid4vc.ErrInvalidGrant
 	}
 	if err := oid4vc.CheckCodeVerifier(t.req.CodeVerifier, c.Challenge); err != nil {
@@ -160,6 +165,9 @@ func (t *tokenRequest) authorizationCode() (*grant, error) {
 	}
 	if c.JKT != "" && (t.c.dpop == nil || t.c.dpop.Thumbprint != c.JKT) {
 		return nil, oid4vc.ErrDPoPBinding
+	}
+	if err := t.narrow(c.Subject, c.Details); err != nil {
+		return nil, err
 	}
 	if c.Offer != "" {
 		if _, err := t.take(c.Offer); err != nil {
@@ -197,16 +205,28 @@ func (t *tokenRequest) preAuthorizedCode() (*grant, error) {
 	if err := t.checkTxCode(f); err != nil {
 		return nil, err
 	}
+	if err := t.narrow(f.Subject, false); err != nil {
+		return nil, err
+	}
 	if _, err := t.take(f.ID); err != nil {
 		return nil, err
 	}
-	c.Details = len(t.req.Details) > 0
+	return t.newGrant(t.req.PreAuthorizedCode, c, f.Subject)
+}
+
+// narrow checks that the authorization_details of the request ask for no more than was granted (RFC 9396, Section 6; OpenID4VCI 1.0, Section
+// 6.1.1), and notes whether the answer has credential_identifiers: where details were used, now or before.
+func (t *tokenRequest) narrow(s subject, before bool) error {
+	if err := oid4vc.CheckLocations(t.req.Details, t.o.Issuer, false); err != nil {
+		return err
+	}
 	for _, d := range t.req.Details {
-		if d.ConfigurationID != f.Subject.Configuration {
-			return nil, oid4vc.ErrAuthorizationDetails
+		if d.ConfigurationID != s.Configuration {
+			return oid4vc.ErrDetailsNotGranted
 		}
 	}
-	return t.newGrant(t.req.PreAuthorizedCode, c, f.Subject)
+	t.identifiers = before || len(t.req.Details) > 0
+	return nil
 }
 
 // checkTxCode checks the transaction code, and counts wrong ones: after the last attempt the offer is gone.
@@ -227,7 +247,8 @@ func (t *tokenRequest) checkTxCode(f *offer) error {
 }
 
 func (t *tokenRequest) newGrant(text string, c *code, s subject) (*grant, error) {
-	g := &grant{ID: t.secrets[0], Org: t.o.ID, Subject: s, Client: t.c.id, ProvenBy: t.c.authenticated, Identifiers: c.Details, Expires: t.i.Now().Add(grantLife)}
+	g := &grant{ID: t.secrets[0], Org: t.o.ID, Subject: s, Client: t.c.id, ProvenBy: t.c.authenticated, Instance: t.c.instance,
+		Identifiers: t.identifiers, Expires: t.i.Now().Add(grantLife)}
 	if t.c.dpop != nil {
 		g.JKT = t.c.dpop.Thumbprint
 	}
@@ -246,24 +267,53 @@ func (t *tokenRequest) refreshToken() (*grant, error) {
 		return nil, err
 	}
 	switch {
-	case g.Org != t.o.ID, !t.i.Now().Before(old.Expires), g.ProvenBy && (!t.c.authenticated || t.c.id != g.Client):
+	case g.Org != t.o.ID, !t.i.Now().Before(old.Expires), !t.isClientOf(g):
 		return nil, oid4vc.ErrInvalidGrant
 	case g.JKT != "" && (t.c.dpop == nil || t.c.dpop.Thumbprint != g.JKT):
 		return nil, oid4vc.ErrDPoPBinding
 	case old.Used:
 		return nil, errors.Join(t.tx.Delete(grantKey(g.ID)), oid4vc.ErrInvalidGrant)
 	}
+	if err := errors.Join(t.narrow(g.Subject, g.Identifiers), t.checkScope(g)); err != nil {
+		return nil, err
+	}
 	old.Used = true
 	return g, setJSONFor(t.tx, refreshKey(t.req.RefreshToken), old, grantLife)
 }
 
+// isClientOf tells whether the client is the one that has the grant: under the same client_id, authenticated if it was, and the same instance of
+// an attested wallet, to whose key its refresh tokens are bound.
+func (t *tokenRequest) isClientOf(g *grant) bool {
+	return (g.Client == "" || t.c.id == g.Client) && (!g.ProvenBy || t.c.authenticated) && (g.Instance == "" || t.c.instance == g.Instance)
+}
+
+// checkScope refuses a scope that was not granted (RFC 6749, Section 6). Unknown ones are ignored.
+func (t *tokenRequest) checkScope(g *grant) error {
+	known := t.i.configurations(t.o)
+	for _, scope := range t.req.Scope {
+		if known[scope] != nil && scope != g.Subject.Configuration {
+			return oid4vc.ErrScopeNotGranted
+		}
+	}
+	return nil
+}
+
+// accessLife is how long an access token of the grant is good: not for more than five minutes where it is bound to no key (OpenID4VCI 1.0,
+// Section 13.10).
+func (g *grant) accessLife() time.Duration {
+	if g.JKT == "" {
+		return bearerLife
+	}
+	return accessLife
+}
+
 // respond gives the tokens of a grant.
 func (t *tokenRequest) respond(g *grant) (*oid4vc.TokenResponse, error) {
-	resp := &oid4vc.TokenResponse{AccessToken: t.secrets[1], TokenType: oid4vc.TokenBearer, ExpiresIn: int(accessLife.Seconds()), RefreshToken: t.secrets[2]}
+	resp := &oid4vc.TokenResponse{AccessToken: t.secrets[1], TokenType: oid4vc.TokenBearer, ExpiresIn: int(g.accessLife().Seconds()), RefreshToken: t.secrets[2]}
 	if g.JKT != "" {
 		resp.TokenType = oid4vc.TokenDPoP
 	}
-	if g.Identifiers {
+	if t.identifiers {
 		identifiers, err := t.i.identifiers(t.tx, t.o, g)
 		if err != nil {
 			return nil, err
@@ -274,7 +324,7 @@ func (t *tokenRequest) respond(g *grant) (*oid4vc.TokenResponse, error) {
 	}
 	now := t.i.Now()
 	return resp, errors.Join(
-		setJSONFor(t.tx, accessKey(resp.AccessToken), access{g.ID, now.Add(accessLife)}, accessLife),
+		setJSONFor(t.tx, accessKey(resp.AccessToken), access{g.ID, t.identifiers, now.Add(g.accessLife())}, g.accessLife()),
 		setJSONFor(t.tx, refreshKey(resp.RefreshToken), refresh{Grant: g.ID, Expires: g.Expires}, grantLife))
 }
 

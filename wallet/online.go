@@ -264,14 +264,16 @@ func (c *channel) chooseClient(grant string) error {
 	return nil
 }
 
-// resource posts a JSON message to a protected endpoint, encrypted where the issuer can read that.
+// resource posts a JSON message to a protected endpoint, encrypted where the issuer can read that. A notification never is.
 func (c *channel) resource(ctx context.Context, target string, token *oid4vc.TokenResponse, message any) (*web.Response, error) {
 	body, err := json.Marshal(message)
 	if err != nil {
 		return nil, err
 	}
 	encryption, encrypt := oid4vc.ChooseRequestEncryption(c.metadata.RequestEncryption)
-	if !encrypt && c.metadata.RequestEncryption != nil && c.metadata.RequestEncryption.Required {
+	plain := target == c.metadata.NotificationEndpoint // Section 11.1
+	encrypt = encrypt && !plain
+	if !encrypt && !plain && c.metadata.RequestEncryption != nil && c.metadata.RequestEncryption.Required {
 		return nil, fmt.Errorf("%w: it wants requests encrypted in a way that this wallet does not know", ErrUnusable)
 	}
 	return c.send(ctx, attempt{target: target, kind: kindResource, token: token, make: func(http.Header) (string, []byte, error) {

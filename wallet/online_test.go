@@ -354,12 +354,8 @@ func (f *fakeIssuer) serveNotification(w http.ResponseWriter, r *http.Request) {
 	if !f.proved(w, r, "token") {
 		return
 	}
-	_, body, err := web.ReadBody(r, oid4vc.MediaTypeJWT, oid4vc.MediaTypeJSON)
+	_, body, err := web.ReadBody(r, oid4vc.MediaTypeJSON)
 	check(f.t, err)
-	if m := f.metadata(); m.RequestEncryption != nil {
-		body, err = oid4vc.OpenRequest(string(body), m.RequestEncryption, func(string) *keys.Private { return f.encrypt })
-		check(f.t, err)
-	}
 	n, err := oid4vc.ParseNotificationRequest(body)
 	check(f.t, err)
 	f.events = append(f.events, n.Event)

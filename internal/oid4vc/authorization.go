@@ -21,13 +21,16 @@ var (
 	ErrClientID             = refuse(CodeInvalidRequest, "client_id is missing")
 	ErrRedirectURI          = refuse(CodeInvalidRequest, "redirect_uri is missing or malformed")
 	ErrCodeChallenge        = refuse(CodeInvalidRequest, "code_challenge with code_challenge_method S256 is needed")
+	ErrResponseMode         = refuse(CodeInvalidRequest, "response_mode must be query, or left out")
 	ErrRequestURI           = refuse(CodeInvalidRequest, "request_uri must not be pushed")
 	ErrRequestObject        = refuse(CodeInvalidRequest, "request objects are not supported")
 	ErrParameterLength      = refuse(CodeInvalidRequest, "a parameter is too long")
 	ErrDPoPThumbprint       = refuse(CodeInvalidRequest, "dpop_jkt is not a SHA-256 thumbprint")
 	ErrAuthorizationDetails = refuse(CodeInvalidAuthorizationDetails, "authorization_details are malformed")
 	ErrDetailsLocations     = refuse(CodeInvalidAuthorizationDetails, "locations of authorization_details must be the credential issuer")
-	ErrScope                = refuse(CodeInvalidScope, "scope is malformed")
+	ErrDetailsNotGranted    = refuse(CodeInvalidAuthorizationDetails, "authorization_details ask for a credential that was not granted")
+	ErrScope                = refuse(CodeInvalidScope, "scope is malformed, or names no credential of this issuer")
+	ErrScopeNotGranted      = refuse(CodeInvalidScope, "scope asks for more than was granted")
 )
 
 // TypeOpenIDCredential is the type of authorization details for credentials (OpenID4VCI 1.0, Section 5.1.1).
@@ -79,6 +82,8 @@ func ParseAuthorizationRequest(form url.Values) (*AuthorizationRequest, error) {
 		return nil, ErrResponseTypeMissing
 	case form.Get("response_type") != "code":
 		return nil, ErrResponseType
+	case form.Get("response_mode") != "" && form.Get("response_mode") != "query":
+		return nil, ErrResponseMode
 	case CheckRedirectURI(r.RedirectURI) != nil:
 		return nil, ErrRedirectURI
 	case form.Get("code_challenge_method") != "S256" || !isSHA256(r.CodeChallenge):

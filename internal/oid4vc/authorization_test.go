@@ -36,6 +36,7 @@ func TestAuthorizationRequest(t *testing.T) {
 		{"request", func(f url.Values) { f.Set("request", "a.b.c") }, ErrRequestObject},
 		{"client_id", func(f url.Values) { f.Del("client_id") }, ErrClientID},
 		{"response_type missing", func(f url.Values) { f.Del("response_type") }, ErrResponseTypeMissing},
+		{"response_mode fragment", func(f url.Values) { f.Set("response_mode", "fragment") }, ErrResponseMode},
 		{"response_type token", func(f url.Values) { f.Set("response_type", "token") }, ErrResponseType},
 		{"redirect_uri missing", func(f url.Values) { f.Del("redirect_uri") }, ErrRedirectURI},
 		{"redirect_uri script", func(f url.Values) { f.Set("redirect_uri", "javascript:alert(1)") }, ErrRedirectURI},
@@ -221,7 +222,7 @@ func TestTokenRequest(t *testing.T) {
 		spoil       func(f url.Values)
 		want        *Refusal
 	}{
-		{"code", "grant missing", func(f url.Values) { f.Del("grant_type") }, ErrGrantType},
+		{"code", "grant missing", func(f url.Values) { f.Del("grant_type") }, ErrTokenParameter},
 		{"code", "grant password", func(f url.Values) { f.Set("grant_type", "password") }, ErrGrantType},
 		{"code", "code missing", func(f url.Values) { f.Del("code") }, ErrTokenParameter},
 		{"code", "redirect_uri missing", func(f url.Values) { f.Del("redirect_uri") }, ErrTokenParameter},

@@ -31,6 +31,7 @@ var (
 	ErrAttestationSignature = refuse(CodeInvalidClient, "the signature of the client attestation does not verify")
 	ErrAttestationExpired   = refuse(CodeInvalidClient, "the client attestation has expired or is not valid yet")
 	ErrAttestationOld       = refuse(CodeUseFreshAttestation, "the client attestation is too old: get another from the wallet provider")
+	ErrAttestationStatus    = refuse(CodeInvalidClient, "the client attestation is not valid any more, or its status cannot be had now")
 	ErrAttestationClient    = refuse(CodeInvalidClient, "client_id is not the subject of the client attestation")
 	ErrAttestationKey       = refuse(CodeInvalidClient, "cnf of the client attestation must have a public jwk of a supported kind")
 

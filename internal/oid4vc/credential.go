@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strings"
 
 	"akashi/internal/keys"
 )
@@ -213,7 +214,7 @@ func ParseNotificationRequest(body []byte) (*NotificationRequest, error) {
 	if err := decodeObject(body, &r); err != nil {
 		return nil, ErrNotificationRequest.because(err)
 	}
-	if checkOpaque("notification_id", r.NotificationID) != nil || len(r.Description) > maxOpaque {
+	if checkOpaque("notification_id", r.NotificationID) != nil || len(r.Description) > maxOpaque || strings.ContainsFunc(r.Description, notDescriptive) {
 		return nil, ErrNotificationRequest
 	}
 	switch r.Event {
@@ -222,3 +223,6 @@ func ParseNotificationRequest(body []byte) (*NotificationRequest, error) {
 	}
 	return nil, ErrNotificationRequest
 }
+
+// notDescriptive tells which characters must not stand in descriptions (Sections 8.3.1.2 and 11.1).
+func notDescriptive(c rune) bool { return c < 0x20 || c > 0x7e || c == '"' || c == '\\' }

@@ -155,7 +155,8 @@ func TestNotification(t *testing.T) {
 		}
 	}
 	for _, body := range []string{"", "null", "[]", "{}", `{"notification_id":"n"}`, `{"event":"credential_accepted"}`, `{"notification_id":"","event":"credential_accepted"}`, `{"notification_id":1,"event":"credential_accepted"}`,
-		`{"notification_id":"n","event":"credential_lost"}`, `{"notification_id":"n","event":"credential_accepted","event":"credential_failure"}`, `{"notification_id":"n","event":"credential_accepted","event_description":"` + strings.Repeat("x", maxOpaque+1) + `"}`} {
+		`{"notification_id":"n","event":"credential_lost"}`, `{"notification_id":"n","event":"credential_accepted","event_description":"é"}`, `{"notification_id":"n","event":"credential_accepted","event_description":"a\\b"}`,
+		`{"notification_id":"n","event":"credential_accepted","event":"credential_failure"}`, `{"notification_id":"n","event":"credential_accepted","event_description":"` + strings.Repeat("x", maxOpaque+1) + `"}`} {
 		if _, err := ParseNotificationRequest([]byte(body)); RefusalOf(err) != ErrNotificationRequest {
 			t.Errorf("%.60s: got %v", body, err)
 		}

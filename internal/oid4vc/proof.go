@@ -62,6 +62,8 @@ var (
 	ErrKeyAttestationSignature = refuse(CodeInvalidProof, "the signature of a key attestation does not verify")
 	ErrKeyAttestationTime      = refuse(CodeInvalidProof, "a key attestation has expired, lies ahead, or has no exp where it needs one")
 	ErrKeyAttestationKeys      = refuse(CodeInvalidProof, "attested_keys must be public keys of a supported kind, each once")
+	ErrKeyAttestationOld       = refuse(CodeInvalidProof, "a key attestation is too old: get another from the wallet provider")
+	ErrKeyAttestationStatus    = refuse(CodeInvalidProof, "a key attestation is not valid any more, or its status cannot be had now")
 	ErrKeyAttestationLevel     = refuse(CodeInvalidProof, "a key attestation states none of the levels that this issuer asks for")
 	ErrKeyAttestationNoNonce   = refuse(CodeInvalidProof, "a key attestation has no nonce: ask the nonce endpoint for one")
 	ErrKeyAttestationCount     = refuse(CodeInvalidProof, "there must be exactly one key attestation")
@@ -178,6 +180,8 @@ type ExpectProofs struct {
 type ExpectKeyAttestation struct {
 	// AttesterKey returns the key that the header names, if this issuer trusts its owner to attest keys. Without the function nobody is trusted.
 	AttesterKey func(header keys.UnverifiedHeader) (keys.Public, error)
+	// MaxAge bounds the age by iat; 0 means as long as exp says.
+	MaxAge time.Duration
 	// KeyStorage and UserAuthentication are acceptable levels; where there are any, the attestation must state one of them.
 	KeyStorage, UserAuthentication []string
 }
@@ -523,6 +527,9 @@ func (c *proofCheck) judgeKeyAttestation(claims *keyAttestationClaims) (*KeyAtte
 		return nil, err
 	}
 	want := c.want.KeyAttestation
+	if want.MaxAge > 0 && a.IssuedAt.Before(c.w.now.Add(-want.MaxAge)) {
+		return nil, ErrKeyAttestationOld
+	}
 	if !meets(a.KeyStorage, want.KeyStorage) || !meets(a.UserAuthentication, want.UserAuthentication) {
 		return nil, ErrKeyAttestationLevel
 	}

@@ -12,8 +12,8 @@ import (
 
 // Refusals of token requests.
 var (
-	ErrGrantType      = refuse(CodeUnsupportedGrantType, "grant_type is missing or not supported")
-	ErrTokenParameter = refuse(CodeInvalidRequest, "a parameter of the grant is missing, or one of another grant is there")
+	ErrGrantType      = refuse(CodeUnsupportedGrantType, "grant_type is not supported")
+	ErrTokenParameter = refuse(CodeInvalidRequest, "grant_type or a parameter of the grant is missing, or one of another grant is there")
 )
 
 // TokenRequest is a token request (RFC 6749, Sections 4.1.3 and 6; OpenID4VCI 1.0, Section 6.1).
@@ -46,6 +46,7 @@ func ParseTokenRequest(form url.Values) (*TokenRequest, error) {
 		ok = r.PreAuthorizedCode != "" && r.Code == "" && r.RefreshToken == ""
 	case GrantRefreshToken:
 		ok = r.RefreshToken != "" && r.Code == "" && r.PreAuthorizedCode == "" && r.TxCode == ""
+	case "":
 	default:
 		return nil, ErrGrantType
 	}

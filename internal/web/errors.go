@@ -47,7 +47,19 @@ func answerOf(r *http.Request, err error, fallback string, log *slog.Logger) (st
 // go with the code, such as DPoP-Nonce, the caller sets before.
 func WriteOAuthError(w http.ResponseWriter, r *http.Request, err error, fallback string, log *slog.Logger) {
 	status, body := answerOf(r, err, fallback, log)
+	if scheme := attemptedScheme(r); status == http.StatusUnauthorized && scheme != "" { // RFC 6749, Section 5.2: in the scheme that was tried
+		w.Header().Set("WWW-Authenticate", scheme+` realm="akashi"`)
+	}
 	WriteJSON(w, status, body)
+}
+
+// attemptedScheme is the scheme of an Authorization header, "" for none that could be repeated.
+func attemptedScheme(r *http.Request) string {
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.ContainsFunc(scheme, func(c rune) bool { return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') }) || len(scheme) > 20 {
+		return ""
+	}
+	return scheme
 }
 
 // WriteResourceError answers an error at a protected resource. With status 401 or 403 it adds the challenges of RFC 6750, Section 3 and RFC
