@@ -13,9 +13,10 @@ import (
 // Request is a presentation and what it was asked for.
 type Request struct {
 	Presentation evidence.Presentation
-	Audience     string    // that the key bindings must name
-	Nonce        string    // of the request
-	Now          time.Time // at which the presentation arrived
+	Audience     string        // that the key bindings must name
+	Nonce        string        // of the request
+	Now          time.Time     // at which the presentation arrived
+	MaxAge       time.Duration // how long before Now the key bindings may have been made; zero means [sdjwt.DefaultMaxAge]
 	From, To     attestation.Period
 	// From and To are the months to judge; "" leaves them to [evidence.Make].
 }
@@ -32,6 +33,6 @@ func Assess(ctx context.Context, r Request, src evidence.Source, trust evidence.
 	}
 	return evidence.Make(ctx, r.Presentation, src, trust, evidence.MakeOptions{
 		From: r.From, To: r.To,
-		KeyBinding: &sdjwt.ExpectKeyBinding{Audience: r.Audience, Nonce: r.Nonce, Now: r.Now},
+		KeyBinding: &sdjwt.ExpectKeyBinding{Audience: r.Audience, Nonce: r.Nonce, Now: r.Now, MaxAge: r.MaxAge},
 	})
 }

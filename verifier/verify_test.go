@@ -57,10 +57,11 @@ func TestAssess(t *testing.T) {
 func TestAssessRefuses(t *testing.T) {
 	w, p := presented(t)
 	for name, spoil := range map[string]func(*verifier.Request){
-		"another audience": func(r *verifier.Request) { r.Audience = "x509_san_dns:other.test" },
-		"another nonce":    func(r *verifier.Request) { r.Nonce = "other" },
-		"too late":         func(r *verifier.Request) { r.Now = r.Now.Add(time.Hour) },
-		"too early":        func(r *verifier.Request) { r.Now = r.Now.Add(-time.Hour) },
+		"another audience":          func(r *verifier.Request) { r.Audience = "x509_san_dns:other.test" },
+		"another nonce":             func(r *verifier.Request) { r.Nonce = "other" },
+		"too late":                  func(r *verifier.Request) { r.Now = r.Now.Add(time.Hour) },
+		"too late for a longer age": func(r *verifier.Request) { r.Now, r.MaxAge = r.Now.Add(3*time.Hour), 2*time.Hour },
+		"too early":                 func(r *verifier.Request) { r.Now = r.Now.Add(-time.Hour) },
 	} {
 		r := request(w, p)
 		spoil(&r)
@@ -68,6 +69,11 @@ func TestAssessRefuses(t *testing.T) {
 		if _, _, err := verifier.Assess(context.Background(), r, w, w.Trust()); !errors.As(err, &failed) || failed.Check.Code != evidence.CodeKBEngagement {
 			t.Errorf("%s: got %v, want a failure of %s", name, err, evidence.CodeKBEngagement)
 		}
+	}
+	later := request(w, p)
+	later.Now, later.MaxAge = later.Now.Add(time.Hour), 2*time.Hour
+	if _, _, err := verifier.Assess(context.Background(), later, w, w.Trust()); err != nil {
+		t.Errorf("an hour late where two are allowed: %v", err)
 	}
 	for name, r := range map[string]verifier.Request{
 		"no audience": {Presentation: p, Nonce: "n", Now: w.Now}, "no nonce": {Presentation: p, Audience: "a", Now: w.Now}, "no time": {Presentation: p, Audience: "a", Nonce: "n"},

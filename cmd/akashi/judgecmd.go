@@ -16,6 +16,7 @@ import (
 	"akashi/compliance"
 	"akashi/internal/evidence"
 	"akashi/internal/keys"
+	"akashi/internal/sdjwt"
 	"akashi/verifier"
 )
 
@@ -149,8 +150,8 @@ func newAssess(s streams) *cobra.Command {
 		Short: "Judge a presentation with the registry's proofs",
 		Long: "Judge what a worker shows: recompute its slots, fetch their proofs from the registry, and find for every duty whether it was fulfilled,\n" +
 			"late, contradicted or proven absent. --aud and --nonce are those that the worker was given, so that nobody shows a copy made for somebody\n" +
-			"else; a presentation is taken within 5 minutes after it was made. The exit code says whether the proofs hold, not what they show: 0 when every check passes, 1 when one fails, 3 when it cannot\n" +
-			"be decided. --out keeps the case in one file, which anybody can check again with akashi verify.",
+			"else; a presentation is taken within --max-age after it was made. The exit code says whether the proofs hold, not what they show: 0\n" +
+			"when every check passes, 1 when one fails, 3 when it cannot be decided. --out keeps the case in one file, which anybody can check again with akashi verify.",
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(config)
@@ -167,6 +168,9 @@ func newAssess(s streams) *cobra.Command {
 				if p, err := attestation.ParsePeriod(m.month); err != nil || p.Kind() != attestation.Month {
 					return &exitError{exitUsage, fmt.Errorf("--%s %q is no month: write 2025-11", m.flag, m.month)}
 				}
+			}
+			if o.MaxAge <= 0 {
+				return &exitError{exitUsage, errors.New("--max-age must be longer than nothing")}
 			}
 			o.Now, o.From, o.To = time.Now(), attestation.Period(from), attestation.Period(to)
 			at := o.Now
@@ -195,7 +199,7 @@ func newAssess(s streams) *cobra.Command {
 			file, result, err := verifier.Assess(cmd.Context(), o, client, trust)
 			var failed *evidence.CheckError
 			if errors.As(err, &failed) && strings.HasPrefix(failed.Check.Code, "kb.") {
-				return fmt.Errorf("%w; ask the worker to present again for this --aud and --nonce, or correct these", err)
+				return fmt.Errorf("%w; ask the worker to present again for this --aud and --nonce, or correct these; a file that was made earlier than --max-age ago (%s) needs a longer one", err, o.MaxAge)
 			}
 			if err != nil {
 				return err
@@ -211,6 +215,7 @@ func newAssess(s streams) *cobra.Command {
 	f.StringVar(&presentation, "presentation", "", "file that a wallet wrote")
 	f.StringVar(&o.Audience, "aud", "", "audience that the presentation must be made for")
 	f.StringVar(&o.Nonce, "nonce", "", "nonce that the presentation must carry")
+	f.DurationVar(&o.MaxAge, "max-age", sdjwt.DefaultMaxAge, "how long ago the presentation may have been made: longer for a file that came by another way, such as 72h; whoever keeps a copy can use it for as long")
 	f.StringVar(&asOf, "as-of", "", "time of the judgement; it must lie within 24 hours after the registry's audited head")
 	f.StringVar(&from, "from", "", "first month, as 2025-11; default the contract's first")
 	f.StringVar(&to, "to", "", "last month; default the month of the judgement")

@@ -23,12 +23,45 @@ func printAssessment(w io.Writer, name string, a *compliance.Assessment) {
 	fmt.Fprintln(w, answer(a))
 	printMatrix(w, a.Findings)
 	printLegend(w, a.Findings)
+	early := newEarlyDuties(a.Findings)
 	for _, f := range a.Findings {
-		if f.Finding.Gap() || f.Finding == compliance.Undisclosed || f.Finding == compliance.Unknown {
+		if (f.Finding.Gap() || f.Finding == compliance.Undisclosed || f.Finding == compliance.Unknown) && !early.has(f) {
 			printReason(w, f)
 		}
 	}
+	early.print(w)
 	printCounts(w, a)
+}
+
+// earlyDuties are the periods, by obligation, of duties that cannot be verified for one reason alone: the engagement is not proven to have been
+// in the log before they fell due. Of an engagement that was logged late there are many, and what is to be said of them is the same.
+type earlyDuties map[string][]string
+
+func newEarlyDuties(findings []compliance.DutyFinding) earlyDuties {
+	early := earlyDuties{}
+	for _, f := range findings {
+		reasons := slices.DeleteFunc(slices.Clone(f.Checks), func(c compliance.Check) bool { return c.Result == compliance.Pass })
+		if f.Finding == compliance.Unknown && len(f.WorkerActions) == 0 && len(reasons) > 0 &&
+			!slices.ContainsFunc(reasons, func(c compliance.Check) bool { return c.Code != compliance.CodeLoggedBeforeDue }) {
+			early[f.Obligation] = append(early[f.Obligation], f.Period)
+		}
+	}
+	return early
+}
+
+func (e earlyDuties) has(f compliance.DutyFinding) bool {
+	return slices.Contains(e[f.Obligation], f.Period)
+}
+
+func (e earlyDuties) print(w io.Writer) {
+	if len(e) == 0 {
+		return
+	}
+	word := schemas.Words().Findings[compliance.Unknown.String()]
+	fmt.Fprintf(w, "  %s %s: these fell due before the engagement stood in the log, as far as that is proven (%s)\n", word.Glyph, word.Text["en"], compliance.CodeLoggedBeforeDue)
+	for _, obligation := range slices.Sorted(maps.Keys(e)) {
+		fmt.Fprintf(w, "      %s: %s\n", obligation, strings.Join(e[obligation], ", "))
+	}
 }
 
 // answer is the line that says what the reviewer came to learn. It counts gaps; it never says "paid" or "not paid".

@@ -37,6 +37,31 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestTableSaysOnceWhatIsTheSame: an engagement that was logged late makes many duties unknown for one reason.
+func TestTableSaysOnceWhatIsTheSame(t *testing.T) {
+	unknown := func(period string, codes ...string) compliance.DutyFinding {
+		f := compliance.DutyFinding{Obligation: "W-05", Title: map[string]string{"en": "Wage on pay day"}, Period: period, Finding: compliance.Unknown,
+			Checks: []compliance.Check{{Code: compliance.CodeSlotOpened, Result: compliance.Pass, Detail: "wage-employer " + period}}}
+		for _, code := range codes {
+			f.Checks = append(f.Checks, compliance.Check{Code: code, Result: compliance.CannotTell, Detail: "the reason for " + period})
+		}
+		return f
+	}
+	var out strings.Builder
+	printAssessment(&out, "X", &compliance.Assessment{Findings: []compliance.DutyFinding{
+		unknown("2025-11", compliance.CodeLoggedBeforeDue), unknown("2025-12", compliance.CodeLoggedBeforeDue),
+		unknown("2026-01", compliance.CodeLoggedBeforeDue, compliance.CodeLadderIncomplete), unknown("2026-02"),
+	}})
+	if got := strings.Count(out.String(), "logged_before_due"); got != 2 { // once for two periods, once beside another reason
+		t.Errorf("said %d times:\n%s", got, out.String())
+	}
+	for _, want := range []string{"      W-05: 2025-11, 2025-12\n", "the reason for 2026-01", "W-05 2026-02 (Wage on pay day)"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, out.String())
+		}
+	}
+}
+
 // TestTableOnTerminal names the column of every cell, so that glyphs of any width stay below their month.
 func TestTableOnTerminal(t *testing.T) {
 	var out strings.Builder

@@ -90,10 +90,14 @@ func (f *walletFlags) newRestore(s streams) *cobra.Command {
 				_, err := b.Restore(cmd.Context(), cfg)
 				return err
 			})
-			if err == nil {
-				s.say("restored the wallet into %s; run akashi wallet sync for what came since the backup", f.dir)
+			if err != nil {
+				return err
 			}
-			return err
+			s.say("restored the wallet into %s; run akashi wallet sync for what came since the backup", f.dir)
+			if f.json {
+				return s.json(map[string]string{"wallet": f.dir, "registry": extra.Registry})
+			}
+			return nil
 		},
 	}
 }

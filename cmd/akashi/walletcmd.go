@@ -1,15 +1,17 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 
 	"akashi/attestation"
 	"akashi/internal/keys"
+	"akashi/internal/sdjwt"
 	"akashi/internal/store"
 	"akashi/registry"
 	"akashi/wallet"
@@ -65,10 +68,19 @@ func (f *walletFlags) with(s streams, do func(context.Context, *wallet.Wallet, [
 		}
 		w, err := wallet.Open(cmd.Context(), *cfg)
 		if err == nil {
-			err = do(cmd.Context(), w, args)
+			err = nameCA(do(cmd.Context(), w, args))
 		}
 		return errors.Join(err, st.Close())
 	}
+}
+
+// nameCA says what to do about a server whose certificate nobody whom this machine trusts has signed.
+func nameCA(err error) error {
+	var unknown x509.UnknownAuthorityError
+	if errors.As(err, &unknown) {
+		return fmt.Errorf("%w; where the service has an authority of its own, give its file with --ca: DIR/ca.pem of the folder that akashi init made", err)
+	}
+	return err
 }
 
 func (f *walletFlags) open(s streams) (store.Store, *wallet.Config, error) {
@@ -298,7 +310,14 @@ func (f *walletFlags) newPin(s streams) *cobra.Command {
 			"it does not show which records it wants, and takes nothing without proof.",
 		Args: exactArgs("DIR"),
 		RunE: f.with(s, func(ctx context.Context, w *wallet.Wallet, args []string) error {
-			return pinPolicies(ctx, w, args[0])
+			if err := pinPolicies(ctx, w, args[0]); err != nil {
+				return err
+			}
+			s.say("pinned the witnesses and auditors of %s", args[0])
+			if f.json {
+				return s.json(map[string]bool{"pinned": true})
+			}
+			return nil
 		}),
 	}
 }
@@ -492,7 +511,8 @@ func (f *walletFlags) newPresent(s streams) *cobra.Command {
 		Long: "With a LINK, openid4vp://, haip-vp:// or https, answer the verifier who made it (OpenID4VP). You see who asks and what would be shown, and\n" +
 			"are asked before anything is sent; --hide leaves out more, --refuse tells the verifier that you show nothing. Who is not on the trust list\n" +
 			"and has no certificate of the authority given with --ca is refused, unless --trust-any is given. An assessment asks twice: the verifier\n" +
-			"shows a second link. Without a LINK, write a presentation for --aud and --nonce to the file --out.",
+			"shows a second link. Without a LINK, write a presentation for --aud and --nonce to the file --out: verifiers\n" +
+			"take it for five minutes, unless they allow more.",
 		Args: cobra.ArbitraryArgs,
 		RunE: f.with(s, func(ctx context.Context, w *wallet.Wallet, args []string) error {
 			if err := o.check(args); err != nil {
@@ -501,7 +521,7 @@ func (f *walletFlags) newPresent(s streams) *cobra.Command {
 			if len(args) == 1 {
 				return f.presentLink(ctx, s, w, args[0], &o)
 			}
-			return o.writeFile(ctx, s, w)
+			return o.writeFile(ctx, s, w, f.json)
 		}),
 	}
 	c := cmd.Flags()
@@ -534,25 +554,56 @@ func (o *presentFlags) check(args []string) error {
 }
 
 // writeFile writes a presentation to a file.
-func (o *presentFlags) writeFile(ctx context.Context, s streams, w *wallet.Wallet) error {
+func (o *presentFlags) writeFile(ctx context.Context, s streams, w *wallet.Wallet, asJSON bool) error {
 	p, err := w.Present(ctx, o.PresentOptions)
 	if err != nil {
 		return err
 	}
 	s.say("for %s: the engagement, %d attestations, %d own statements", o.Audience, len(p.Attestations), len(p.Statements))
-	if !o.yes && !confirm(s, "Write it?") {
-		return &exitError{exitFails, errors.New("nothing was written")}
+	if !o.yes {
+		if err := confirm(s, "Write it?", "nothing was written"); err != nil {
+			return err
+		}
 	}
 	data, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
-	return writeFile(o.out, data, 0o600)
+	if err := writeFile(o.out, data, 0o600); err != nil {
+		return err
+	}
+	s.say("wrote %s; hand it over within %s, or the verifier must allow more with assess --max-age", o.out, sdjwt.DefaultMaxAge)
+	if asJSON {
+		return s.json(map[string]any{"file": o.out, "audience": o.Audience, "attestations": len(p.Attestations), "statements": len(p.Statements)})
+	}
+	return nil
 }
 
-// confirm asks a yes or no question; anything but yes is no, and so is no terminal to ask on.
-func confirm(s streams, question string) bool {
+// readLine reads a line and nothing beyond it, which is the next question's; without the white space around it.
+func readLine(in io.Reader) (string, error) {
+	var line []byte
+	for one := make([]byte, 1); ; {
+		n, err := in.Read(one)
+		if n == 1 && one[0] != '\n' {
+			line = append(line, one[0])
+		}
+		if err != nil || n == 1 && one[0] == '\n' || len(line) > maxLine {
+			return strings.TrimSpace(string(line)), err
+		}
+	}
+}
+
+const maxLine = 1 << 10
+
+// confirm asks a yes or no question. Anything but yes is no: the error then says what was not done, and how to answer where nobody can be asked.
+func confirm(s streams, question, otherwise string) error {
 	fmt.Fprintf(s.err, "%s [yes/no] ", question)
-	line, err := bufio.NewReader(s.in).ReadString('\n')
-	return err == nil && strings.TrimSpace(line) == "yes"
+	line, err := readLine(s.in)
+	switch answer := strings.ToLower(line); {
+	case slices.Contains([]string{"y", "yes", "はい"}, answer):
+		return nil
+	case answer == "" && err != nil:
+		return &exitError{exitFails, errors.New(otherwise + ": there is no terminal to ask on; --yes answers for you")}
+	}
+	return &exitError{exitFails, errors.New(otherwise)}
 }

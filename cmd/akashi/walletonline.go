@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -213,16 +212,18 @@ func (o *receiveFlags) ask(s streams, offer *wallet.Offer) error {
 	for _, c := range offer.Credentials {
 		s.say("gives: %s (%s)", inWords(c.Names), c.VCT)
 	}
-	if !o.yes && !confirm(s, "Take it?") {
-		return &exitError{exitFails, errors.New("nothing was taken")}
+	if !o.yes {
+		if err := confirm(s, "Take it?", "nothing was taken"); err != nil {
+			return err
+		}
 	}
 	if offer.TxCode != nil && o.txCode == "" && !o.yes {
 		fmt.Fprintf(s.err, "Transaction code (%s): ", offer.TxCode.Description)
-		line, err := bufio.NewReader(s.in).ReadString('\n')
-		if err != nil {
-			return wallet.ErrTxCode
+		code, err := readLine(s.in)
+		if code == "" {
+			return errors.Join(wallet.ErrTxCode, err)
 		}
-		o.txCode = strings.TrimSpace(line)
+		o.txCode = code
 	}
 	return nil
 }

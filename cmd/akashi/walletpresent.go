@@ -63,8 +63,10 @@ func (f *walletFlags) presentLink(ctx context.Context, s streams, w *wallet.Wall
 		s.say("shows: %s", inLine(d))
 	}
 	sayOpen(s, answer, w.Now())
-	if !o.yes && !confirm(s, "Show it?") {
-		return &exitError{exitFails, errors.New("nothing was shown; --refuse tells the verifier so")}
+	if !o.yes {
+		if err := confirm(s, "Show it?", "nothing was shown (--refuse tells the verifier so)"); err != nil {
+			return err
+		}
 	}
 	r, next, err := w.Send(ctx, a, answer)
 	return errors.Join(err, f.printReceipt(s, r, next))
