@@ -45,7 +45,7 @@ func newAttackers(t *testing.T) *attackers {
 	a := &attackers{player: p, t: t}
 	w := p.workers["A"]
 	item := must(w.wallet.Show(t.Context(), w.engagement))(t)
-	a.secrets = must(decodeClaims[attestation.Engagement](item.Claims))(t).Slots
+	a.secrets = must(decode[attestation.Engagement](item.Claims))(t).Slots
 	a.cnf = w.wallet.PublicJWK()
 	return a
 }

@@ -27,8 +27,8 @@ func newDemo(s streams) *cobra.Command {
 		Use:   "demo",
 		Short: "Play a year of three engagements on this machine and judge them",
 		Long: "Start every service on loopback with a certificate authority of its own, play twelve months of three invented engagements (A kept,\n" +
-			"B abandoned, C underpaid) from files as companies, a bank and a support organization export them, and print what a reviewer finds.\n" +
-			"The story's time is simulated; log, witnesses, auditors, signatures and proofs are real.",
+			"B abandoned, C underpaid) from files as companies, a bank and a support organization export them, let the three workers' wallets answer a\n" +
+			"verifier (OpenID4VP), and print what it finds. The story's time is simulated; log, witnesses, auditors, signatures and proofs are real.",
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDemo(cmd.Context(), s, exit, asJSON, out)
@@ -57,7 +57,7 @@ func runDemo(ctx context.Context, s streams, exit, asJSON bool, out string) (err
 		defer cancel()
 		err = errors.Join(err, p.in.stop(ctx))
 	}()
-	s.say("registry, %d witnesses, %d auditors and the issuers run on loopback; playing 2025-11 to 2026-10", witnessCount, auditorCount)
+	s.say("registry, %d witnesses, %d auditors, the issuers and a verifier run on loopback; playing 2025-11 to 2026-10", witnessCount, auditorCount)
 	result, err := p.play(ctx, nil)
 	if err != nil {
 		return err

@@ -79,11 +79,9 @@ func (p *player) addParties(ctx context.Context) error {
 	for _, party := range story.Parties() {
 		p.parties[party.Actor] = party
 		if party.Role == attestation.Worker {
-			w, err := wallet.Create(ctx, wallet.Config{Store: store.NewMemory(), Registry: p.client(), Now: p.clock.now}, p.in.cfg.Registry.Origin, p.in.anchor)
-			if err != nil {
+			if err := p.addWorker(ctx, party.Engagement); err != nil {
 				return err
 			}
-			p.workers[party.Engagement] = &storyWorker{wallet: w}
 			continue
 		}
 		roles := []attestation.Role{party.Role}
@@ -96,6 +94,21 @@ func (p *player) addParties(ctx context.Context) error {
 			}
 		}
 	}
+	return nil
+}
+
+// addWorker gives a worker a wallet. It reaches the services over https, as any wallet does, and knows them by the trust list.
+func (p *player) addWorker(ctx context.Context, engagement string) error {
+	web, err := fetcher(p.in.cfg.Registry.URL, p.in.cfg.path(fileCA))
+	if err != nil {
+		return err
+	}
+	cfg := wallet.Config{Store: store.NewMemory(), Registry: p.client(), Web: web, Now: p.clock.now}
+	w, err := wallet.Create(ctx, cfg, p.in.cfg.Registry.Origin, p.in.anchor)
+	if err != nil {
+		return err
+	}
+	p.workers[engagement] = &storyWorker{wallet: w}
 	return nil
 }
 
@@ -305,7 +318,7 @@ func (p *player) periodSecret(ctx context.Context, it story.Item) (s registry.Se
 	if err != nil {
 		return s, err
 	}
-	e, err := decodeClaims[attestation.Engagement](item.Claims)
+	e, err := decode[attestation.Engagement](item.Claims)
 	if err != nil {
 		return s, err
 	}
@@ -316,13 +329,13 @@ func (p *player) periodSecret(ctx context.Context, it story.Item) (s registry.Se
 	return s, s.UnmarshalText([]byte(text))
 }
 
-// decodeClaims reads claims that came from our own wallet.
-func decodeClaims[T any](data []byte) (*T, error) {
+// decode reads JSON of our own.
+func decode[T any](data []byte) (*T, error) {
 	v := new(T)
 	return v, json.Unmarshal(data, v)
 }
 
-// assessInto lets the worker present and the verifier judge, and keeps assessment and evidence file.
+// assessInto keeps the assessment and the evidence file of an engagement.
 func (p *player) assessInto(ctx context.Context, it story.Item, result *demoResult) error {
 	if err := p.audited(ctx); err != nil {
 		return err
@@ -346,31 +359,59 @@ func (p *player) assessInto(ctx context.Context, it story.Item, result *demoResu
 // storyFrom and storyTo are the months under judgement.
 const storyFrom, storyTo = attestation.Period("2025-11"), attestation.Period("2026-10")
 
+// assess lets the worker's wallet answer the verifier by OpenID4VP: the engagement first, then what its plan leads to. The evidence file and what
+// was found are those of the verifier's session.
 func (p *player) assess(ctx context.Context, engagement string, hide []story.Hidden) (*evidence.File, *evidence.Result, error) {
 	w := p.workers[engagement]
 	if _, err := w.wallet.Sync(ctx); err != nil {
 		return nil, nil, err
 	}
-	o := wallet.PresentOptions{Engagement: w.engagement, Audience: "https://verifier.example", Nonce: "story-" + engagement}
-	items, err := w.wallet.List(ctx)
+	view, err := p.in.verifier.Create(ctx, verifier.CreateOptions{From: storyFrom, To: storyTo})
 	if err != nil {
 		return nil, nil, err
 	}
+	for !view.Status.IsFinal() {
+		if err := w.answer(ctx, view.Link, hide); err != nil {
+			return nil, nil, err
+		}
+		if view, err = p.in.verifier.Session(ctx, view.ID); err != nil {
+			return nil, nil, err
+		}
+	}
+	data, err := p.in.verifier.Evidence(ctx, view.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	file, err := evidence.Read(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := decode[evidence.Result](view.Result)
+	return file, found, err
+}
+
+// answer shows a verifier what its link asks for, without some documents.
+func (w *storyWorker) answer(ctx context.Context, link string, hide []story.Hidden) error {
+	asking, err := w.wallet.OpenRequest(ctx, link)
+	if err != nil {
+		return err
+	}
+	items, err := w.wallet.List(ctx)
+	if err != nil {
+		return err
+	}
+	o := wallet.AnswerOptions{Engagement: w.engagement}
 	for _, item := range items {
 		if slices.Contains(hide, story.Hidden{Type: item.Type, Period: item.Period}) {
 			o.Hide = append(o.Hide, item.ID)
 		}
 	}
-	shown, err := w.wallet.Present(ctx, o)
+	answer, err := w.wallet.Answer(ctx, asking, o)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	trust, err := p.in.cfg.trust()
-	if err != nil {
-		return nil, nil, err
-	}
-	req := verifier.Request{Presentation: *shown, Audience: o.Audience, Nonce: o.Nonce, Now: p.clock.now(), From: storyFrom, To: storyTo}
-	return verifier.Assess(ctx, req, p.client(), trust)
+	_, _, err = w.wallet.Send(ctx, asking, answer)
+	return err
 }
 
 // trust returns what a verifier pins: both policies and the trust anchor.

@@ -13,6 +13,7 @@ import (
 	"akashi/internal/evidence"
 	"akashi/testdata/story"
 	"akashi/verifier"
+	"akashi/wallet"
 )
 
 // startStory makes a player that is stopped when the test ends.
@@ -57,7 +58,31 @@ func TestStory(t *testing.T) {
 			compareExpected(t, story.Expected().Engagements[name], result.Assessments[i])
 			verifyLater(t, p, result.files[name], result.Assessments[i])
 			verifySaved(t, p, result.files[name])
+			checkReceipts(t, p, name)
 		})
+	}
+}
+
+// checkReceipts finds in the worker's wallet what every assessment ended with: two answers to the listed verifier, over https, which it took.
+func checkReceipts(t *testing.T, p *player, engagement string) {
+	t.Helper()
+	receipts := must(p.workers[engagement].wallet.Shown(t.Context()))(t)
+	at := receipts[:0]
+	for _, r := range receipts {
+		if r.At.Equal(story.Expected().AsOf) {
+			at = append(at, r)
+		}
+	}
+	if len(at) != 2 {
+		t.Fatalf("%d answers to the verifier, want one for each step", len(at))
+	}
+	for _, r := range at {
+		if r.Outcome != wallet.OutcomeAccepted || r.Entity != p.parties["authority"].ID || "https://"+r.Host != p.in.cfg.Verifier.URL {
+			t.Errorf("an answer was %s by %q at %s, want it accepted by the authority at %s", r.Outcome, r.Entity, r.Host, p.in.cfg.Verifier.URL)
+		}
+	}
+	if first, second := len(at[0].Documents), len(at[1].Documents); min(first, second) != 1 || max(first, second) < 20 {
+		t.Errorf("shown: %d and %d documents, want the engagement alone, and everything", first, second)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/spf13/cobra"
@@ -55,7 +54,7 @@ func (c *Config) newVerifier(v verifier.VPConfig) (*verifier.VP, error) {
 	if err != nil {
 		return nil, err
 	}
-	x5c, err := ca.signer("Akashi verifier", c.Host, v.Key.Public().Crypto(), time.Now())
+	x5c, err := ca.signer("Akashi verifier", c.Host, v.Key.Public().Crypto(), v.Now())
 	if err != nil {
 		return nil, err
 	}
