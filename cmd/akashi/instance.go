@@ -394,7 +394,7 @@ func (c *Config) newIssuer(st store.Store, opt instanceOptions) (*issuer.Issuer,
 	if err != nil {
 		return nil, err
 	}
-	vci, err := c.VCI.load(c)
+	vci, err := c.VCI.load(c, opt.now)
 	if err != nil {
 		return nil, fmt.Errorf("vci: %w", err)
 	}

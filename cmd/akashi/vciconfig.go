@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"time"
 
 	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
@@ -26,7 +27,10 @@ type VCIConfig struct {
 	WalletKeys     []string          `yaml:"wallet_keys,omitempty"`     // JWK files: keys of wallet providers that send no certificates
 	Configurations []string          `yaml:"configurations,omitempty"`  // JSON files: further types of credentials
 	Clients        []VCIClientConfig `yaml:"clients,omitempty"`
-	TrustedProxies []string          `yaml:"trusted_proxies,omitempty"` // networks whose X-Forwarded-For names the client
+
+	AttestationMaxAge              time.Duration `yaml:"attestation_max_age,omitempty"`               // of client attestations, by iat; 0 = as long as they say
+	AcceptUnknownAttestationStatus bool          `yaml:"accept_unknown_attestation_status,omitempty"` // of attestations whose status list cannot be had
+	TrustedProxies                 []string      `yaml:"trusted_proxies,omitempty"`                   // networks whose X-Forwarded-For names the client
 }
 
 // VCIClientConfig is a registered client.
@@ -37,8 +41,13 @@ type VCIClientConfig struct {
 }
 
 // load reads the files that the section names.
-func (v VCIConfig) load(c *Config) (out issuer.VCIConfig, err error) {
+func (v VCIConfig) load(c *Config, now func() time.Time) (out issuer.VCIConfig, err error) {
+	fetch, err := c.fetchOptions(now)
+	if err != nil {
+		return out, err
+	}
 	out = issuer.VCIConfig{Bearer: v.Bearer, OpenExamples: v.OpenExamples, Rate: web.RateLimit{PerSecond: v.RatePerSecond, Burst: v.RateBurst}}
+	out.Attestations = issuer.AttestationPolicy{MaxAge: v.AttestationMaxAge, Statuses: web.NewStatusLists(fetch, nil), AcceptUnknownStatus: v.AcceptUnknownAttestationStatus}
 	if out.WalletRoots, err = each(c, v.WalletRoots, readCertificate); err != nil {
 		return out, fmt.Errorf("wallet_roots: %w", err)
 	}

@@ -53,3 +53,11 @@ func (a *Authority) sign(t testing.TB, of *x509.Certificate, key *keys.Private) 
 	}
 	return cert
 }
+
+// SelfSigned returns a certificate that a key made for itself, in the form of x5c.
+func SelfSigned(t testing.TB, key *keys.Private) []string {
+	t.Helper()
+	leaf := template("self-signed")
+	leaf.KeyUsage = x509.KeyUsageDigitalSignature
+	return keys.FormatChain((&Authority{Cert: leaf, key: key}).sign(t, leaf, key))
+}
