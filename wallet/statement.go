@@ -134,16 +134,7 @@ func (w *Wallet) flush(ctx context.Context) (sent int, err error) {
 
 // submit sends one statement with a key binding JWT over the engagement, nothing disclosed.
 func (w *Wallet) submit(ctx context.Context, id string, out outboxItem) error {
-	e, err := w.Show(ctx, out.Engagement)
-	if err != nil {
-		return err
-	}
-	bare, err := sdjwt.Present(e.SDJWT, func([]any) bool { return false })
-	if err != nil {
-		return err
-	}
-	nonce := registry.StatementNonce(out.Key, registry.ValueOf(out.Record.A, out.Record.B))
-	bound, err := sdjwt.BindKey(bare, w.holder, w.settings.Origin, nonce, w.Now())
+	bound, err := w.bareEngagement(ctx, out.Engagement, registry.StatementNonce(out.Key, registry.ValueOf(out.Record.A, out.Record.B)))
 	if err != nil {
 		return err
 	}

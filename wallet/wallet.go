@@ -4,11 +4,12 @@
 // Attestations come from the registry, which gives whole buckets of records, so that neither it nor any employer learns which records the
 // wallet wants ([Wallet.Sync]). Engagements, and credentials of any other kind, come from an issuer by OpenID for Verifiable Credential Issuance
 // 1.0 with HAIP 1.0: [Wallet.OpenOffer], then [Wallet.Collect] when the person agrees, later [Wallet.Refresh]. Verifiers are answered by OpenID for
-// Verifiable Presentations 1.0: [Wallet.OpenRequest], [Wallet.Answer], then [Wallet.Send], or [Wallet.Refuse]. What the wallet stores it has
+// Verifiable Presentations 1.0: [Wallet.OpenRequest], [Wallet.Answer], then [Wallet.Send], or [Wallet.Refuse]; over the Digital Credentials API, where
+// a platform has it, [Wallet.OpenCredentialRequest], [Wallet.Answer], then [Wallet.Credential]. What the wallet stores it has
 // verified: issuer on the trust list (that was in force when the entry was logged), signature, type, holder key, and that the registry's proofs
 // hold under the pinned policies ([Wallet.Pin]). Everything can be saved in an encrypted file ([Wallet.Backup]).
 //
-// Left out: presenting over the Digital Credentials API, transaction data, credentials of other formats than SD-JWT VC, and types that extend
+// Left out: transaction data of other types than [TransactionPurpose], credentials of other formats than SD-JWT VC, and types that extend
 // others. A backup does not hold the record of what was shown to whom.
 package wallet
 
@@ -36,6 +37,7 @@ type Registry interface {
 	Lookup(ctx context.Context, keys []registry.Key) (*registry.LookupResponse, error)
 	Submit(ctx context.Context, req registry.SubmitRequest) (*registry.SubmitResponse, error)
 	TrustLists(ctx context.Context) (*registry.TrustListsResponse, error)
+	Erase(ctx context.Context, req registry.EraseRequest) error // of a statement; nothing the second time
 }
 
 // Config is what a wallet works with.

@@ -54,7 +54,7 @@ func newWallet(s streams) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&w.dir, "wallet", "", "folder of the wallet")
 	cmd.PersistentFlags().StringVar(&w.ca, "ca", "", "PEM file of the certificate authority to trust besides the system's")
 	cmd.PersistentFlags().BoolVar(&w.json, "json", false, "print one JSON document")
-	cmd.AddCommand(w.newInit(s), w.newPin(s), w.newReceive(s), w.newSync(s), w.newRefresh(s), w.newList(s), w.newShow(s), w.newStatement(s), w.newPresent(s), w.newLog(s),
+	cmd.AddCommand(w.newInit(s), w.newPin(s), w.newReceive(s), w.newSync(s), w.newRefresh(s), w.newList(s), w.newShow(s), w.newStatement(s), w.newErase(s), w.newPresent(s), w.newLog(s),
 		w.newBackup(s), w.newRestore(s), w.newExport(s))
 	return cmd
 }
@@ -494,6 +494,39 @@ func (o *statementFlags) claims() (*attestation.WorkerStatement, error) {
 		}
 	}
 	return c, nil
+}
+
+func (f *walletFlags) newErase(s streams) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "erase ID",
+		Short: "Have a statement of your own erased from the registry, and forget it",
+		Long: "Have the sealed record of your own statement deleted by the registry, and the statement from this wallet. It cannot be brought back. That\n" +
+			"something was recorded stays, not what. Whoever was shown it keeps the copy, and so do your backups. What others recorded about you cannot\n" +
+			"be erased.",
+		Args: exactArgs("ID"),
+		RunE: f.with(s, func(ctx context.Context, w *wallet.Wallet, args []string) error {
+			it, err := w.Show(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if it.Type == attestation.TypeWorkerStatement && !yes {
+				if err := confirm(s, fmt.Sprintf("Erase your statement of %s for good?", attestation.DateOf(it.Received)), "nothing was erased"); err != nil {
+					return err
+				}
+			}
+			if err := w.Erase(ctx, it.ID); err != nil {
+				return err
+			}
+			s.say("erased")
+			if f.json {
+				return s.json(map[string]string{"erased": it.ID})
+			}
+			return nil
+		}),
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
 }
 
 // presentFlags are the flags of `akashi wallet present`.

@@ -38,6 +38,7 @@ type Registry struct {
 	BeforeLookup  func([]registry.Key) error
 	Alter         func(registry.Key, *registry.MemberProof) // what Lookup answers of a member
 	AlterLookup   func(*registry.LookupResponse)            // what Lookup answers
+	EraseFails    error                                     // what Erase answers, without doing it
 	Unchecked     bool                                      // admit without looking at the submission: for benchmarks
 
 	mu      sync.Mutex
@@ -115,22 +116,11 @@ func (r *Registry) admit(req registry.SubmitRequest) (writer string, err error) 
 }
 
 func (r *Registry) admitStatement(req registry.SubmitRequest) error {
-	u, err := sdjwt.Parse(req.Submission)
-	if err != nil {
-		return err
-	}
-	_, key, err := r.List.EntityForHeader(u.Header(), r.Now())
-	if err != nil {
-		return err
-	}
-	if len(req.Records) != 1 || len(u.Disclosures()) > 0 {
-		return errors.New("a statement comes alone, under the bare engagement")
+	if len(req.Records) != 1 {
+		return errors.New("a statement comes alone")
 	}
 	ref := req.Records[0].Ref(string(attestation.Worker))
-	_, err = u.Verify(key, sdjwt.Expect{
-		Algs: []keys.Alg{keys.ES256}, VCT: []string{attestation.TypeEngagement.VCT()},
-		KeyBinding: &sdjwt.ExpectKeyBinding{Audience: Origin, Nonce: registry.StatementNonce(ref.K, ref.V), Now: r.Now()},
-	})
+	_, err := r.worker(req.Submission, registry.StatementNonce(ref.K, ref.V))
 	return err
 }
 
@@ -231,6 +221,52 @@ func (r *Registry) state(size uint64) *State {
 		entries[l.Index] = registry.ListEntry{N: uint64(n + 1), Hash: registry.HashOf([]byte(l.JWT))}.Marshal()
 	}
 	return r.Signers.State(entries[:size])
+}
+
+// Erase deletes the record of a statement, as the registry does for the worker who made it.
+func (r *Registry) Erase(ctx context.Context, req registry.EraseRequest) error {
+	if r.EraseFails != nil {
+		return r.EraseFails
+	}
+	x, k := req.Slot()
+	holder, err := r.worker(req.Request, registry.EraseNonce(k))
+	if err != nil {
+		return err
+	}
+	if _, err := keys.Verify(req.Statement, holder, keys.ES256); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.entries[k]
+	if m == nil {
+		return errors.New("no such record")
+	}
+	m.A, m.B, m.Erased, m.X = nil, nil, true, x
+	return ctx.Err()
+}
+
+// worker checks a bare engagement with a key binding for the registry, and returns the worker's key.
+func (r *Registry) worker(bound, nonce string) (keys.Public, error) {
+	u, err := sdjwt.Parse(bound)
+	if err != nil {
+		return keys.Public{}, err
+	}
+	_, key, err := r.List.EntityForHeader(u.Header(), r.Now())
+	if err != nil {
+		return keys.Public{}, err
+	}
+	if len(u.Disclosures()) > 0 {
+		return keys.Public{}, errors.New("the engagement must be bare")
+	}
+	v, err := u.Verify(key, sdjwt.Expect{
+		Algs: []keys.Alg{keys.ES256}, VCT: []string{attestation.TypeEngagement.VCT()},
+		KeyBinding: &sdjwt.ExpectKeyBinding{Audience: Origin, Nonce: nonce, Now: r.Now()},
+	})
+	if err != nil {
+		return keys.Public{}, err
+	}
+	return v.Holder, nil
 }
 
 // TrustLists answers every version of the trust list.
