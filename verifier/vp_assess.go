@@ -62,13 +62,18 @@ var wantedClaims = []struct {
 // assessmentQuery asks for what an assessment of an engagement needs. Only the engagement is required: with its period secrets the records, and
 // their absence, are found in the registry. The attestations show the amounts, and a wallet that knows no "multiple" sends one of each.
 func assessmentQuery(id string, e *attestation.Engagement, today attestation.Date) *dcql.Query {
-	q := &dcql.Query{
-		Credentials: []dcql.Credential{planQuery(e, today)},
-		Sets:        []dcql.CredentialSet{{Options: [][]string{{idEngagement}}}},
-	}
 	engagements := []any{id}
 	if e.Supersedes != "" {
 		engagements = append(engagements, e.Supersedes)
+	}
+	return withRecords(planQuery(e, today), engagements)
+}
+
+// withRecords asks besides an engagement for the records of it, by the IDs under which they may name it, or of any where those are not known.
+func withRecords(plan dcql.Credential, engagements []any) *dcql.Query {
+	q := &dcql.Query{
+		Credentials: []dcql.Credential{plan},
+		Sets:        []dcql.CredentialSet{{Options: [][]string{{idEngagement}}}},
 	}
 	add := func(c dcql.Credential, sets [][]string) {
 		c.Format, c.Multiple = dcql.FormatSDJWTVC, true
@@ -162,7 +167,7 @@ func (v *VP) advance(ctx context.Context, s *session, presented presentations) (
 		s.Exchange.Query = assessmentQuery(shown.verified.ID, engagement, attestation.DateOf(v.Now()))
 		return nil, checkQuery(s.Exchange.Query)
 	}
-	if shown.verified.ID != s.Assessment.Engagement {
+	if asked := s.Assessment.Engagement; asked != "" && shown.verified.ID != asked { // "" in one step
 		return nil, refuseResponse("engagement.changed", "the engagement is another than in the first step", nil)
 	}
 	return v.judge(ctx, s, presented)

@@ -25,13 +25,16 @@ import (
 type CreateOptions struct {
 	Query  *dcql.Query // nil: what an assessment needs, in two steps
 	Prefix string      // of the client_id: x509_hash, or decentralized_identifier without a certificate
-	Mode   string      // response mode: direct_post.jwt
+	Mode   string      // response mode: direct_post.jwt; dc_api.jwt and dc_api ask over the Digital Credentials API
 	Post   bool        // the wallet fetches the request by POST, and may add its nonce
+	// Protocols of the Digital Credentials API, the preferred first: openid4vp-v1-signed, then openid4vp-v1-unsigned.
+	Protocols []string
 	// Browser is the secret of the browser session that may see the result, which [BrowserCookie] carries; "" for none.
 	Browser    string
 	SameDevice bool // the wallet is on the device of that browser, and leads it back
 
 	From, To        attestation.Period // months to assess
+	OneStep         bool               // assess with one request, for the months From to To, before the plan is known
 	TransactionData []string
 	VerifierInfo    []oid4vc.VerifierInfo
 }
@@ -89,7 +92,10 @@ func (v *VP) newSession(o CreateOptions) (*session, error) {
 	case o.Post && o.Prefix == oid4vc.PrefixRedirectURI:
 		return nil, fmt.Errorf("%w: an unsigned request stands in the link and is not fetched", ErrOptions)
 	}
-	s := &session{ID: random(), Status: Waiting, Prefix: o.Prefix, Mode: o.Mode, Post: o.Post, SameDevice: o.SameDevice,
+	if err := o.completeProtocols(); err != nil {
+		return nil, err
+	}
+	s := &session{ID: random(), Status: Waiting, Prefix: o.Prefix, Mode: o.Mode, Protocols: o.Protocols, Post: o.Post, SameDevice: o.SameDevice,
 		TransactionData: o.TransactionData, VerifierInfo: o.VerifierInfo}
 	if o.Browser != "" {
 		s.Browser = hashed(o.Browser)
@@ -99,8 +105,14 @@ func (v *VP) newSession(o CreateOptions) (*session, error) {
 		if o.TransactionData != nil {
 			return nil, fmt.Errorf("%w: an assessment has no transaction data", ErrOptions)
 		}
-		s.Assessment = &assessing{Step: 1, From: o.From, To: o.To}
-		query = engagementQuery()
+		s.Assessment, query = &assessing{Step: 1, From: o.From, To: o.To}, engagementQuery()
+		if o.OneStep {
+			var err error
+			if query, err = oneStepQuery(o.From, o.To, attestation.DateOf(v.Now())); err != nil {
+				return nil, err
+			}
+			s.Assessment.Step = 2
+		}
 	}
 	if err := checkQuery(query); err != nil {
 		return nil, err
@@ -112,6 +124,9 @@ func (v *VP) newSession(o CreateOptions) (*session, error) {
 func checkQuery(q *dcql.Query) error {
 	if err := q.Validate(); err != nil {
 		return err
+	}
+	if q.RepeatsClaim() {
+		return fmt.Errorf("%w: a credential query points to the same claim twice", ErrOptions)
 	}
 	for _, c := range q.Credentials {
 		if c.Format != dcql.FormatSDJWTVC {
@@ -127,7 +142,7 @@ func checkQuery(q *dcql.Query) error {
 // nextExchange gives the session a new request, with names, nonce, state and key of its own.
 func (v *VP) nextExchange(s *session, q *dcql.Query) error {
 	e := exchange{Request: random(), Response: random(), Nonce: random(), State: random(), Query: q}
-	if s.Mode == oid4vc.ModeDirectPostJWT {
+	if s.Mode == oid4vc.ModeDirectPostJWT || s.Mode == oid4vc.ModeDCAPIJWT {
 		key, err := keys.Generate(keys.ES256)
 		if err != nil {
 			return fmt.Errorf("making the key of a request: %w", err)
@@ -140,8 +155,11 @@ func (v *VP) nextExchange(s *session, q *dcql.Query) error {
 	return nil
 }
 
-// audience is the client_id of the session's request, which the key bindings must name.
+// audience is whom the key bindings must name: the client_id of the session's request, or over the Digital Credentials API the origin of the page.
 func (v *VP) audience(s *session) string {
+	if s.isDCAPI() {
+		return oid4vc.OriginAudience(v.origin)
+	}
 	if s.Prefix == oid4vc.PrefixRedirectURI {
 		return oid4vc.PrefixRedirectURI + ":" + v.responseURI(s)
 	}
@@ -166,16 +184,21 @@ func (v *VP) request(s *session) (*oid4vc.PresentationRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &oid4vc.PresentationRequest{
-		ResponseType: oid4vc.ResponseTypeVPToken, ResponseMode: s.Mode, ClientID: v.audience(s), ResponseURI: v.responseURI(s),
-		Nonce: s.Exchange.Nonce, State: s.Exchange.State, Query: s.Exchange.Query, Metadata: metadata,
-		TransactionData: s.TransactionData, VerifierInfo: s.VerifierInfo,
+	r := &oid4vc.PresentationRequest{ResponseType: oid4vc.ResponseTypeVPToken, ResponseMode: s.Mode, Nonce: s.Exchange.Nonce, Query: s.Exchange.Query,
+		Metadata: metadata, TransactionData: s.TransactionData, VerifierInfo: s.VerifierInfo}
+	if s.isDCAPI() { // there is no state: the page's session takes its place
+		r.ClientID, r.ExpectedOrigins = v.clientIDs()[s.Prefix], []string{v.origin}
+	} else {
+		r.ClientID, r.ResponseURI, r.State = v.audience(s), v.responseURI(s), s.Exchange.State
 	}
 	return r, r.Validate()
 }
 
-// link is what the wallet is handed.
+// link is what the wallet is handed, or over the Digital Credentials API where the page gets what it asks with.
 func (v *VP) link(s *session) (string, error) {
+	if s.isDCAPI() {
+		return v.URL + pathCredential + s.Exchange.Response, nil
+	}
 	if s.Prefix == oid4vc.PrefixRedirectURI {
 		r, err := v.request(s)
 		if err != nil {
@@ -187,18 +210,31 @@ func (v *VP) link(s *session) (string, error) {
 	return l.Link(v.Base)
 }
 
-// object makes the signed request object.
-func (v *VP) object(s *session, walletNonce string) (string, error) {
+// object makes the signed request object, encrypted where the wallet asks for that.
+func (v *VP) object(s *session, post *oid4vc.WalletPost) (string, error) {
 	r, err := v.request(s)
 	if err != nil {
 		return "", err
 	}
-	r.WalletNonce = walletNonce
-	header := keys.Header{"x5c": keys.FormatChain(v.Chain...)}
-	if s.Prefix == oid4vc.PrefixDID {
-		header = keys.Header{"kid": oid4vc.DIDVerificationMethod(did.FromKeyJWK(v.Key.Public()))}
+	r.WalletNonce = post.Nonce
+	if post.Metadata != nil {
+		if err := post.Metadata.Check(r, v.Key.Public().Alg()); err != nil {
+			return "", err
+		}
 	}
-	return oid4vc.SignPresentationRequest(v.Key, header, r, v.Now(), s.Expires)
+	compact, err := oid4vc.SignPresentationRequest(v.Key, v.signatureHeader(s.Prefix), r, v.Now(), s.Expires)
+	if err != nil || post.Metadata == nil {
+		return compact, err
+	}
+	return post.Metadata.SealRequestObject(compact)
+}
+
+// signatureHeader says by what the signer of a prefix is known.
+func (v *VP) signatureHeader(prefix string) keys.Header {
+	if prefix == oid4vc.PrefixDID {
+		return keys.Header{"kid": oid4vc.DIDVerificationMethod(did.FromKeyJWK(v.Key.Public()))}
+	}
+	return keys.Header{"x5c": keys.FormatChain(v.Chain...)}
 }
 
 // serveRequest gives the request object, as often as it is fetched while the session waits: wallets and what stands between fetch more than once.
@@ -228,10 +264,10 @@ func (v *VP) processRequest(r *http.Request) (string, error) {
 		return "", errEnded
 	case s.Status != Waiting || s.Exchange.Request != name:
 		return "", errUsed
-	case s.Prefix == oid4vc.PrefixRedirectURI:
+	case s.Prefix == oid4vc.PrefixRedirectURI || s.isDCAPI():
 		return "", errNoSession
 	case r.Method == http.MethodGet:
-		return v.object(s, "")
+		return v.object(s, new(oid4vc.WalletPost))
 	case !s.Post:
 		return "", errMethod
 	}
@@ -243,7 +279,7 @@ func (v *VP) processRequest(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return v.object(s, post.Nonce)
+	return v.object(s, post)
 }
 
 // createBody is the body of a request for a request.
@@ -251,6 +287,8 @@ type createBody struct {
 	Query           json.RawMessage       `json:"dcql_query,omitempty"` // absent: an assessment
 	Prefix          string                `json:"client_id_prefix,omitempty"`
 	Mode            string                `json:"response_mode,omitempty"`
+	Protocols       []string              `json:"protocols,omitempty"`
+	OneStep         bool                  `json:"one_step,omitempty"`
 	Post            bool                  `json:"request_uri_post,omitempty"`
 	SameDevice      bool                  `json:"same_device,omitempty"`
 	From            attestation.Period    `json:"from,omitempty"`
@@ -288,7 +326,7 @@ func (v *VP) processCreate(r *http.Request, browser string) (*View, error) {
 	if err := web.ReadJSON(r, &b); err != nil {
 		return nil, err
 	}
-	o := CreateOptions{Prefix: b.Prefix, Mode: b.Mode, Post: b.Post, Browser: browser, SameDevice: b.SameDevice, From: b.From, To: b.To,
+	o := CreateOptions{Prefix: b.Prefix, Mode: b.Mode, Protocols: b.Protocols, OneStep: b.OneStep, Post: b.Post, Browser: browser, SameDevice: b.SameDevice, From: b.From, To: b.To,
 		TransactionData: b.TransactionData, VerifierInfo: b.VerifierInfo}
 	if b.Query != nil {
 		var err error

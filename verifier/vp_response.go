@@ -37,26 +37,33 @@ func (v *VP) serveResponse(w http.ResponseWriter, r *http.Request) {
 }
 
 func (v *VP) processResponse(r *http.Request) (*oid4vc.VPAnswer, error) {
+	_, answer, err := v.respond(r, func(s *session) bool { return !s.isDCAPI() }, func(s *session, key oid4vc.ResponseKey) (*oid4vc.VPResponse, error) {
+		form, err := web.ReadForm(r)
+		if err != nil {
+			return nil, err
+		}
+		return oid4vc.ReadVPResponse(form, key, s.Exchange.State)
+	})
+	return answer, err
+}
+
+// respond claims the session that a response is for, if may allows it, and verifies what read makes of the response.
+func (v *VP) respond(r *http.Request, may func(*session) bool, read func(*session, oid4vc.ResponseKey) (*oid4vc.VPResponse, error)) (*session, *oid4vc.VPAnswer, error) {
 	ctx := r.Context()
-	s, err := v.claim(ctx, mux.Vars(r)["id"])
+	s, err := v.claim(ctx, mux.Vars(r)["id"], may)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	form, err := web.ReadForm(r)
-	var answer *oid4vc.VPAnswer
-	var file []byte
-	if err == nil {
-		answer, file, err = v.take(ctx, s, form)
-	}
+	answer, file, err := v.take(ctx, s, read)
 	if err != nil {
 		s.end(Failed, reasonOf(err))
 		v.Log.InfoContext(ctx, "a presentation was refused", "reason", s.Reason)
 		file = nil
 	}
 	if stored := v.settle(ctx, s, file); stored != nil {
-		return nil, fmt.Errorf("storing a session: %w", stored)
+		return nil, nil, fmt.Errorf("storing a session: %w", stored)
 	}
-	return answer, answerable(err)
+	return s, answer, answerable(err)
 }
 
 // answerable gives an error that is the response's fault an answer of 4xx; what is our own fault stays as it is.
@@ -72,18 +79,18 @@ func answerable(err error) error {
 }
 
 // take verifies the response to a claimed session, and leaves in the session how it goes on.
-func (v *VP) take(ctx context.Context, s *session, form url.Values) (*oid4vc.VPAnswer, []byte, error) {
+func (v *VP) take(ctx context.Context, s *session, read func(*session, oid4vc.ResponseKey) (*oid4vc.VPResponse, error)) (*oid4vc.VPAnswer, []byte, error) {
 	key, err := s.Exchange.responseKey()
 	if err != nil {
 		return nil, nil, err
 	}
-	response, err := oid4vc.ReadVPResponse(form, key, s.Exchange.State)
+	response, err := read(s, key)
 	if err != nil {
 		return nil, nil, err
 	}
 	if response.Error != nil {
 		s.end(Refused, response.Error.Code)
-		return &oid4vc.VPAnswer{}, nil, nil
+		return v.leadBack(s), nil, nil
 	}
 	presented, err := v.verifyToken(ctx, s, response.Token)
 	if err != nil {
@@ -101,9 +108,19 @@ func (v *VP) take(ctx context.Context, s *session, form url.Values) (*oid4vc.VPA
 	if !s.SameDevice {
 		return &oid4vc.VPAnswer{}, file, v.proceed(s)
 	}
+	s.Status = Returning
+	return v.leadBack(s), file, nil
+}
+
+// leadBack makes the answer to a wallet: on the same device, where the browser goes on with a fresh response code (HAIP 1.0, Section 5.1), and that
+// after a refusal too, so that nobody is left behind in the wallet.
+func (v *VP) leadBack(s *session) *oid4vc.VPAnswer {
+	if !s.SameDevice {
+		return &oid4vc.VPAnswer{}
+	}
 	code := random()
-	s.Status, s.Code = Returning, hashed(code)
-	return &oid4vc.VPAnswer{RedirectURI: v.URL + pathReturn + "?" + url.Values{"session": {s.ID}, "response_code": {code}}.Encode()}, file, nil
+	s.Code = hashed(code)
+	return &oid4vc.VPAnswer{RedirectURI: v.URL + pathReturn + "?" + url.Values{"session": {s.ID}, "response_code": {code}}.Encode()}
 }
 
 // proceed goes on after a good response: to the second request of an assessment, or to the end.
@@ -138,16 +155,21 @@ func (v *VP) processReturn(r *http.Request) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.Status != Returning || !sameSecret(s.Code, hashed(query.Get("response_code"))) {
+	if s.Status != Returning && s.Status != Refused || !sameSecret(s.Code, hashed(query.Get("response_code"))) {
 		return nil, errReturn
 	}
 	used := s.Code
 	var refused error
-	if !sameSecret(s.Browser, hashed(browserOf(r))) {
+	switch mine := sameSecret(s.Browser, hashed(browserOf(r))); {
+	case !mine:
 		refused = errOtherReturn
 		s.end(Failed, errOtherReturn.reason)
-	} else if err := v.proceed(s); err != nil {
-		return nil, err
+	case s.Status == Refused:
+		s.Code = ""
+	default:
+		if err := v.proceed(s); err != nil {
+			return nil, err
+		}
 	}
 	if err := v.redeem(r.Context(), s, used); err != nil {
 		return nil, err
@@ -164,6 +186,8 @@ type presentation struct {
 	compact  string
 	verified *sdjwt.Verified
 	public   credentialResult
+
+	transactions []int // places of the elements of transaction_data that it confirms
 }
 
 // presentations are the verified ones of a response, in the order of the query.
@@ -219,6 +243,8 @@ func (v *VP) verifyToken(ctx context.Context, s *session, token oid4vc.VPToken) 
 			switch {
 			case err == nil:
 				out = append(out, *one)
+			case errors.Is(err, sdjwt.ErrKeyBindingNonce):
+				return nil, err // made for another request: none of the response counts (Section 14.1.2)
 			case first == nil:
 				first = err
 			}
@@ -230,6 +256,11 @@ func (v *VP) verifyToken(ctx context.Context, s *session, token oid4vc.VPToken) 
 	}
 	if err := q.CheckAnswer(answered); err != nil || len(out) == 0 {
 		return nil, errors.Join(first, err)
+	}
+	for n := range s.TransactionData { // one of the credentials that an element names is enough (Section 5.1)
+		if !slices.ContainsFunc(out, func(one presentation) bool { return slices.Contains(one.transactions, n) }) {
+			return nil, errors.Join(first, oid4vc.ErrVPTransactionHashes)
+		}
 	}
 	return out, nil
 }
@@ -269,7 +300,8 @@ func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, comp
 	if s.Assessment == nil {
 		want.Now = v.Now() // an attestation of the past stays true; whether it counts is judged with the registry
 	}
-	if q.NeedsHolderBinding() {
+	bound := q.NeedsHolderBinding() || u.KeyBinding() != "" // one that was not asked for must hold as well
+	if bound {
 		want.KeyBinding = &sdjwt.ExpectKeyBinding{Audience: v.audience(s), Nonce: s.Exchange.Nonce, Now: v.Now()}
 	}
 	verified, err := u.Verify(signer.key, want)
@@ -279,12 +311,12 @@ func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, comp
 	if signer.issuer != "" && verified.Claims["iss"] != signer.issuer {
 		return nil, refuseResponse("credential.issuer", "a credential is not from the issuer whose key signed it", nil)
 	}
-	candidate := candidateOf(verified, q.NeedsHolderBinding())
-	if err := s.Exchange.Query.CheckPresentation(q.ID, candidate); err != nil {
+	if err := s.Exchange.Query.CheckPresentation(q.ID, candidateOf(verified, bound)); err != nil {
 		return nil, err
 	}
-	if q.NeedsHolderBinding() {
-		if err := oid4vc.CheckTransactionHashes(u.KeyBinding(), q.ID, s.TransactionData); err != nil {
+	var transactions []int
+	if bound {
+		if transactions, err = oid4vc.ConfirmedTransactions(u.KeyBinding(), q.ID, s.TransactionData); err != nil {
 			return nil, err
 		}
 	}
@@ -294,7 +326,7 @@ func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, comp
 			return nil, err
 		}
 	}
-	return &presentation{q, compact, verified, resultOf(verified, signer.id, status)}, nil
+	return &presentation{q, compact, verified, resultOf(verified, signer.id, status), transactions}, nil
 }
 
 // signer is who signed a credential.
@@ -407,6 +439,7 @@ var reasons = []struct {
 	{dcql.ErrUnknownID, "query.unknown_id"}, {dcql.ErrCount, "query.count"},
 	{oid4vc.ErrVPResponseState, "response.state"}, {oid4vc.ErrVPResponsePlain, "response.not_encrypted"}, {oid4vc.ErrVPResponseEncrypted, "response.encrypted"},
 	{oid4vc.ErrVPResponseDecrypt, "response.decrypt"}, {oid4vc.ErrVPToken, "response.vp_token"}, {oid4vc.ErrVPResponse, "response.form"},
+	{oid4vc.ErrVPOrigin, "response.origin"}, {oid4vc.ErrVPProtocol, "response.protocol"},
 	{oid4vc.ErrVPTransactionHashes, "kb.transaction_data"}, {oid4vc.ErrVPTransactionData, "transaction_data"},
 	{web.ErrTooLarge, "response.too_large"}, {web.ErrMediaType, "response.form"}, {web.ErrBody, "response.form"}, {web.ErrTwice, "response.form"},
 	{evidence.ErrNotLogged, "engagement.not_logged"},
@@ -441,7 +474,7 @@ func (v *VP) redeem(ctx context.Context, s *session, code string) error {
 		if err != nil {
 			return err
 		}
-		if stored.Status != Returning || !sameSecret(stored.Code, code) {
+		if stored.Status != Returning && stored.Status != Refused || !sameSecret(stored.Code, code) {
 			return errReturn
 		}
 		if s.Status == Waiting {

@@ -50,8 +50,9 @@ type VPConfig struct {
 // how it ended. One request has one session, which is answered once and always ends: answered, refused, failed or expired.
 type VP struct {
 	VPConfig
-	host string
-	hub  hub
+	host   string
+	origin string // of the pages that ask over the Digital Credentials API
+	hub    hub
 }
 
 // ErrVPConfig is returned for a configuration that cannot work.
@@ -60,8 +61,8 @@ var ErrVPConfig = errors.New("verifier configuration")
 // NewVP makes a verifier.
 func NewVP(cfg VPConfig) (*VP, error) {
 	u, err := url.Parse(cfg.URL)
-	if err != nil || oid4vc.CheckIdentifier(cfg.URL) != nil || strings.HasSuffix(cfg.URL, "/") {
-		return nil, fmt.Errorf("%w: url must be an https URL without a slash at the end", ErrVPConfig)
+	if err != nil || oid4vc.CheckIdentifier(cfg.URL) != nil || strings.HasSuffix(cfg.URL, "/") || oid4vc.CheckOrigin(u.Scheme+"://"+u.Host) != nil {
+		return nil, fmt.Errorf("%w: url must be an https URL without a slash at the end, its host in lower case", ErrVPConfig)
 	}
 	if cfg.Store == nil || cfg.Key == nil || cfg.Registry == nil {
 		return nil, fmt.Errorf("%w: a store, a key and a registry are needed", ErrVPConfig)
@@ -81,18 +82,20 @@ func NewVP(cfg VPConfig) (*VP, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &VP{VPConfig: cfg, host: u.Hostname()}, nil
+	return &VP{VPConfig: cfg, host: u.Hostname(), origin: u.Scheme + "://" + u.Host}, nil
 }
 
 // Paths of the endpoints.
 const (
-	pathSessions = "/vp/sessions"
-	pathRequest  = "/vp/request/"
-	pathResponse = "/vp/response/"
-	pathReturn   = "/vp/return"
+	pathSessions   = "/vp/sessions"
+	pathRequest    = "/vp/request/"
+	pathResponse   = "/vp/response/"
+	pathCredential = "/vp/credential/"
+	pathReturn     = "/vp/return"
 )
 
-// Handler serves the endpoints for wallets (request object and response) and for whoever asked (session, events, return).
+// Handler serves the endpoints for wallets (request object and response), for pages that ask over the Digital Credentials API (what to ask with,
+// and the response), and for whoever asked (session, events, return).
 func (v *VP) Handler() http.Handler {
 	r := mux.NewRouter()
 	wrongMethod := web.ProblemHandler(http.StatusMethodNotAllowed, "this address does not take that method")
@@ -101,6 +104,8 @@ func (v *VP) Handler() http.Handler {
 	for _, path := range []string{pathRequest, pathResponse} { // wallets run in browsers
 		r.Handle(path+"{id}", web.CORS(wrongMethod)).Methods(http.MethodOptions)
 	}
+	r.HandleFunc(pathCredential+"{id}", v.serveCredentialRequest).Methods(http.MethodGet)
+	r.HandleFunc(pathCredential+"{id}", v.serveCredentialResponse).Methods(http.MethodPost)
 	r.HandleFunc(pathReturn, v.serveReturn).Methods(http.MethodGet)
 	r.HandleFunc(pathSessions, v.serveCreate).Methods(http.MethodPost)
 	r.HandleFunc(pathSessions+"/{id}", v.serveSession).Methods(http.MethodGet)

@@ -44,6 +44,7 @@ type session struct {
 
 	Prefix          string                `json:"prefix"`
 	Mode            string                `json:"mode"`
+	Protocols       []string              `json:"protocols,omitempty"` // of the Digital Credentials API
 	Post            bool                  `json:"post,omitempty"`
 	SameDevice      bool                  `json:"same_device,omitempty"`
 	TransactionData []string              `json:"transaction_data,omitempty"`
@@ -57,10 +58,13 @@ type session struct {
 	Result   json.RawMessage `json:"result,omitempty"`
 }
 
+// isDCAPI tells whether a page asks, over the Digital Credentials API.
+func (s *session) isDCAPI() bool { return s.Mode == oid4vc.ModeDCAPI || s.Mode == oid4vc.ModeDCAPIJWT }
+
 // exchange is one request to a wallet.
 type exchange struct {
 	Request  string          `json:"request"`  // name in the request_uri
-	Response string          `json:"response"` // name in the response_uri; only the request object tells it
+	Response string          `json:"response"` // name in the response_uri, which only the request object tells, or of the page's endpoint
 	Nonce    string          `json:"nonce"`
 	State    string          `json:"state"`
 	Query    *dcql.Query     `json:"query"`
@@ -181,14 +185,18 @@ func (v *VP) read(ctx context.Context, id string) (*session, error) {
 	return s, nil
 }
 
-// claim takes the one response that a request may have: from here on every other one is refused.
-func (v *VP) claim(ctx context.Context, name string) (*session, error) {
+// claim takes the one response that a request may have: from here on every other one is refused. For a session that may does not allow to be answered
+// like this there is none, and it stays as it is.
+func (v *VP) claim(ctx context.Context, name string, may func(*session) bool) (*session, error) {
 	var s *session
 	var late *refusal // committed as the session's end, so no error of the transaction
 	err := v.Store.Update(ctx, func(tx store.Tx) (err error) {
 		late = nil
 		if s, err = byName(tx, keyResponse(name)); err != nil {
 			return err
+		}
+		if !may(s) {
+			return errNoSession
 		}
 		s.current(v.Now())
 		switch {

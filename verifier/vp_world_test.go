@@ -188,7 +188,7 @@ func (w *vpWorld) fetch(link string) *oid4vc.PresentationRequest {
 	status, body := 0, []byte(nil)
 	if l.Post {
 		want.WalletNonce = "nonce-of-the-wallet"
-		status, body = w.postForm(l.URI, url.Values{"wallet_nonce": {want.WalletNonce}, "wallet_metadata": {`{"vp_formats_supported":{}}`}})
+		status, body = w.postForm(l.URI, url.Values{"wallet_nonce": {want.WalletNonce}, "wallet_metadata": {`{"vp_formats_supported":{"dc+sd-jwt":{}}}`}})
 	} else {
 		status, body = w.get(l.URI, "")
 	}

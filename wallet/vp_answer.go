@@ -47,20 +47,37 @@ type part struct {
 	query *dcql.Credential
 	holding
 	disclose []dcql.Path
+	confirms []string // elements of transaction_data
 }
 
 // ErrCannotAnswer is returned where the wallet does not hold what is asked for, or the holder withholds it. Nothing is sent.
 var ErrCannotAnswer = errors.New("the wallet cannot give what is asked for, or not with that hidden")
 
-// Answer chooses what to show: of each kind what the query takes, and of its alternatives the first that can be given.
+// ErrWhichEngagement is returned where the holder must choose.
+var ErrWhichEngagement = errors.New("the wallet holds several engagements: name one with --engagement ID")
+
+// Answer chooses what to show: of each kind what the query takes, and of its alternatives the first that can be given. Where there is no answer, and
+// the verifier is known, the error is a [*Rejection].
 func (w *Wallet) Answer(ctx context.Context, a *Asking, o AnswerOptions) (*Answer, error) {
 	if !a.Known && !o.TrustAny {
 		return nil, ErrUnknownVerifier
 	}
+	answer, err := w.choose(ctx, a, o)
+	switch {
+	case err == nil:
+		return answer, nil
+	case !a.Known || errors.Is(err, ErrNoMatch) || errors.Is(err, ErrUnknownID) || errors.Is(err, ErrWhichEngagement):
+		return nil, err // the holder is asked again
+	}
+	return nil, &Rejection{a, err}
+}
+
+func (w *Wallet) choose(ctx context.Context, a *Asking, o AnswerOptions) (*Answer, error) {
 	h, err := w.holdings(ctx, o)
 	if err != nil {
 		return nil, err
 	}
+	h = slices.DeleteFunc(h, func(one holding) bool { return a.issuerAlg != nil && !slices.Contains(a.issuerAlg, one.alg) })
 	candidates := make([]dcql.Candidate, len(h))
 	for i := range h {
 		candidates[i] = h[i].candidate
@@ -83,7 +100,7 @@ func (w *Wallet) Answer(ctx context.Context, a *Asking, o AnswerOptions) (*Answe
 			}
 		}
 	}
-	return answer, nil
+	return answer, answer.authorize(a.Transactions)
 }
 
 // add takes the first match, or with "multiple" all of them.
@@ -91,12 +108,12 @@ func (a *Answer) add(c *dcql.Credential, h []holding, matches []dcql.Match) erro
 	isEngagement := func(m dcql.Match) bool { return h[m.Candidate].typ == string(attestation.TypeEngagement) }
 	if !c.Multiple {
 		if len(matches) > 1 && slices.ContainsFunc(matches, isEngagement) {
-			return errors.New("the wallet holds several engagements: name one with --engagement ID")
+			return ErrWhichEngagement
 		}
 		matches = matches[:1]
 	}
 	for _, m := range matches {
-		p := part{c, h[m.Candidate], m.Disclose}
+		p := part{query: c, holding: h[m.Candidate], disclose: m.Disclose}
 		shown := ShownDocument{ID: p.id, Type: p.typ, Claims: []string{}}
 		for _, path := range p.disclose {
 			shown.Claims = append(shown.Claims, join(path))
@@ -111,6 +128,7 @@ type holding struct {
 	id, typ   string
 	compact   string
 	key       *keys.Private // it is bound to, nil for none
+	alg       string        // by which it is signed
 	candidate dcql.Candidate
 }
 
@@ -246,6 +264,7 @@ func (h *holding) fill(hidden func(path string) bool) error {
 	if err != nil {
 		return err
 	}
+	h.alg = u.Header().Alg
 	if chain, err := u.Header().Chain(); err == nil {
 		for _, certificate := range chain {
 			if len(certificate.AuthorityKeyId) > 0 {
@@ -288,14 +307,18 @@ func forget(at any, path []any) {
 }
 
 // present makes the presentation: what was chosen is disclosed, and the holder signs for this verifier where that is asked for.
-func (p *part) present(r *oid4vc.PresentationRequest, now time.Time) (string, error) {
+func (p *part) present(a *Asking, now time.Time) (string, error) {
 	chosen, err := sdjwt.Present(p.compact, func(path []any) bool {
 		return slices.ContainsFunc(p.disclose, func(d dcql.Path) bool { return slices.Equal(d, path) })
 	})
 	if err != nil || !p.query.NeedsHolderBinding() {
 		return chosen, err
 	}
-	return sdjwt.BindKey(chosen, p.key, r.ClientID, r.Nonce, now)
+	further, err := oid4vc.TransactionClaims(p.confirms)
+	if err != nil {
+		return "", err
+	}
+	return sdjwt.BindKeyWith(chosen, p.key, a.ClientID, a.request.Nonce, now, further)
 }
 
 // Outcomes of a [Receipt].
@@ -320,21 +343,57 @@ type Receipt struct {
 
 // Send shows the answer to the verifier, and keeps a receipt. next is where the verifier wants to go on in the browser, "" for nowhere.
 func (w *Wallet) Send(ctx context.Context, a *Asking, answer *Answer) (r *Receipt, next string, err error) {
-	token := make(oid4vc.VPToken)
-	for i := range answer.parts {
-		p := &answer.parts[i]
-		presentation, err := p.present(a.request, w.Now())
-		if err != nil {
-			return nil, "", fmt.Errorf("presenting %s: %w", p.id, err)
-		}
-		token[p.query.ID] = append(token[p.query.ID], presentation)
+	token, err := answer.token(a, w.Now())
+	if err != nil {
+		return nil, "", err
 	}
 	return w.respond(ctx, a, &oid4vc.VPResponse{Token: token, State: a.request.State}, w.receipt(a, OutcomeSent, answer.Documents))
 }
 
-// Refuse tells the verifier that the holder shows nothing, and keeps a receipt.
+// token makes the presentations.
+func (answer *Answer) token(a *Asking, now time.Time) (oid4vc.VPToken, error) {
+	token := make(oid4vc.VPToken)
+	for i := range answer.parts {
+		p := &answer.parts[i]
+		presentation, err := p.present(a, now)
+		if err != nil {
+			return nil, fmt.Errorf("presenting %s: %w", p.id, err)
+		}
+		token[p.query.ID] = append(token[p.query.ID], presentation)
+	}
+	return token, nil
+}
+
+// Refuse tells the verifier that the holder shows nothing, and keeps a receipt. A stranger is told nothing.
 func (w *Wallet) Refuse(ctx context.Context, a *Asking) (r *Receipt, next string, err error) {
-	refused := &oid4vc.VPResponse{Error: &oid4vc.ErrorResponse{Code: oid4vc.CodeAccessDenied}, State: a.request.State}
+	return w.refuse(ctx, a, oid4vc.CodeAccessDenied)
+}
+
+// Reject tells the verifier of a rejected request why it gets no answer, and keeps a receipt.
+func (w *Wallet) Reject(ctx context.Context, rejected *Rejection) (r *Receipt, next string, err error) {
+	return w.refuse(ctx, rejected.Asking, errorCode(rejected.Err))
+}
+
+// errorCode is what the verifier is told (OpenID4VP 1.0, Section 8.5). That the wallet does not hold what was asked for, and that the holder withholds
+// it, look the same (Section 15.4.1).
+func errorCode(err error) string {
+	var refusal *oid4vc.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.Code
+	case errors.Is(err, ErrWidePath):
+		return oid4vc.CodeInvalidRequest
+	case errors.Is(err, ErrCannotAnswer):
+		return oid4vc.CodeAccessDenied
+	}
+	return oid4vc.CodeWalletUnavailable
+}
+
+func (w *Wallet) refuse(ctx context.Context, a *Asking, code string) (*Receipt, string, error) {
+	if !a.Known {
+		return nil, "", ErrUnknownVerifier
+	}
+	refused := &oid4vc.VPResponse{Error: &oid4vc.ErrorResponse{Code: code}, State: a.request.State}
 	return w.respond(ctx, a, refused, w.receipt(a, OutcomeRefused, []ShownDocument{}))
 }
 
@@ -348,19 +407,15 @@ func (w *Wallet) respond(ctx context.Context, a *Asking, response *oid4vc.VPResp
 	if err != nil {
 		return nil, "", err
 	}
-	random := make([]byte, 8)
-	if _, err := io.ReadFull(w.Rand, random); err != nil {
+	keep, err := w.keeper(ctx, r)
+	if err != nil {
 		return nil, "", err
-	}
-	key := []byte(prefixShown + r.At.Format("2006-01-02T15:04:05.000000000Z") + " " + hex.EncodeToString(random))
-	keep := func() error {
-		return w.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return store.SetJSON(tx, key, r) })
 	}
 	if err := keep(); err != nil {
 		return nil, "", err
 	}
 	resp, err := w.Web.Do(ctx, web.Request{Method: http.MethodPost, URL: a.request.ResponseURI, Body: []byte(form.Encode()),
-		Header: http.Header{"Content-Type": {oid4vc.MediaTypeForm}, "Accept": {oid4vc.MediaTypeJSON}}})
+		Header: http.Header{"Content-Type": {oid4vc.MediaTypeForm}, "Accept": {oid4vc.MediaTypeJSON}, "User-Agent": {""}}})
 	if err != nil {
 		return r, "", err
 	}
@@ -380,6 +435,18 @@ func (w *Wallet) respond(ctx context.Context, a *Asking, response *oid4vc.VPResp
 		r.Outcome = OutcomeRejected
 	}
 	return r, answered.RedirectURI, errors.Join(err, keep())
+}
+
+// keeper returns what stores a receipt, again where it has changed.
+func (w *Wallet) keeper(ctx context.Context, r *Receipt) (func() error, error) {
+	random := make([]byte, 8)
+	if _, err := io.ReadFull(w.Rand, random); err != nil {
+		return nil, err
+	}
+	key := []byte(prefixShown + r.At.Format("2006-01-02T15:04:05.000000000Z") + " " + hex.EncodeToString(random))
+	return func() error {
+		return w.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return store.SetJSON(tx, key, r) })
+	}, nil
 }
 
 // Shown returns the receipts, oldest first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -27,7 +28,10 @@ type Asking struct {
 	Names    map[string]string `json:"names"`            // by language: the trust list's, or that of the certificate; none for a stranger
 	Known    bool              `json:"known"`            // on the trust list, or certified by an authority of [Config.VerifierRoots]
 
-	request *oid4vc.PresentationRequest
+	Transactions []Transaction `json:"transactions,omitempty"` // what the person agrees to by answering
+
+	request   *oid4vc.PresentationRequest
+	issuerAlg []string // by which a credential may be signed; nil for any
 }
 
 var (
@@ -41,7 +45,19 @@ var (
 	ErrWidePath = errors.New("the request asks for all periods at once: each period must be asked for by itself, as slots, stream, period, s")
 )
 
-// OpenRequest reads the link of a presentation request, fetches the request, and verifies who asks. Nothing is shown yet.
+// A Rejection is a request that the wallet must not, or cannot, answer with presentations, of a verifier whom it knows. The person decides whether the
+// verifier is told so, by [Wallet.Reject].
+type Rejection struct {
+	Asking *Asking
+	Err    error
+}
+
+func (r *Rejection) Error() string { return r.Err.Error() }
+
+func (r *Rejection) Unwrap() error { return r.Err }
+
+// OpenRequest reads the link of a presentation request, fetches the request, and verifies who asks. Nothing is shown yet. What is wrong with a request
+// whose sender can be told so is a [*Rejection].
 func (w *Wallet) OpenRequest(ctx context.Context, link string) (*Asking, error) {
 	if w.Web == nil {
 		return nil, ErrOffline
@@ -57,20 +73,20 @@ func (w *Wallet) OpenRequest(ctx context.Context, link string) (*Asking, error) 
 	if err != nil {
 		return nil, err
 	}
-	object, nonce, err := w.fetchRequest(ctx, l)
-	if err != nil {
-		return nil, errors.Join(ErrAsking, err)
+	object, nonce := l.Object, ""
+	if object == "" {
+		if object, nonce, err = w.fetchRequest(ctx, l); err != nil {
+			return nil, errors.Join(ErrAsking, err)
+		}
 	}
 	u, err := oid4vc.ParsePresentationRequest(object)
 	if err != nil {
 		return nil, err
 	}
-	want := oid4vc.ExpectRequest{ClientID: l.ClientID, WalletNonce: nonce, Roots: w.VerifierRoots, Now: w.Now()}
-	v, err := u.Verify(want)
-	rooted := err == nil && v.Leaf != nil
-	if errors.Is(err, oid4vc.ErrVPRequestSignature) {
-		want.AnyRoot = true // a stranger, unless the signature is wrong
-		v, err = u.Verify(want)
+	v, rooted, err := w.verifyRequest(oid4vc.ExpectRequest{ClientID: l.ClientID, WalletNonce: nonce}, u.Verify)
+	var refused *oid4vc.RequestError
+	if errors.As(err, &refused) {
+		return nil, w.rejection(refused.Request, w.whoAsks(refused.Request, rooted, history.Latest()), l.URI, refused.Err)
 	}
 	if err != nil {
 		return nil, err
@@ -78,16 +94,40 @@ func (w *Wallet) OpenRequest(ctx context.Context, link string) (*Asking, error) 
 	return w.asking(v, w.whoAsks(v, rooted, history.Latest()), l.URI)
 }
 
-// fetchRequest fetches the request object as the link says, and returns the nonce that it must name. Redirects are not followed.
+// verifyRequest verifies who signed a request: somebody under the authorities for verifiers, or else a stranger, unless the signature is wrong.
+func (w *Wallet) verifyRequest(want oid4vc.ExpectRequest, verify func(oid4vc.ExpectRequest) (*oid4vc.VerifiedRequest, error)) (v *oid4vc.VerifiedRequest, rooted bool, err error) {
+	want.Roots, want.Now = w.VerifierRoots, w.Now()
+	v, err = verify(want)
+	if errors.Is(err, oid4vc.ErrVPRequestSignature) {
+		want.AnyRoot = true
+		v, err = verify(want)
+	}
+	var refused *oid4vc.RequestError
+	signed := v
+	if errors.As(err, &refused) {
+		signed = refused.Request
+	}
+	return v, !want.AnyRoot && signed != nil && signed.Leaf != nil, err
+}
+
+// fetchRequest fetches the request object as the link says, and returns the nonce that it must name. Redirects are not followed. By POST the wallet
+// says what it can and gives a key, made for this request, to encrypt the object to.
 func (w *Wallet) fetchRequest(ctx context.Context, l *oid4vc.RequestLink) (object, nonce string, err error) {
-	r := web.Request{Method: http.MethodGet, URL: l.URI, Header: http.Header{"Accept": {oid4vc.MediaTypeRequestObject}}}
+	// No User-Agent: it would tell what program the holder uses (OpenID4VP 1.0, Section 15.8).
+	r := web.Request{Method: http.MethodGet, URL: l.URI, Header: http.Header{"Accept": {oid4vc.MediaTypeRequestObject}, "User-Agent": {""}}}
+	key, err := keys.Generate(keys.ES256)
+	if err != nil {
+		return "", "", err
+	}
 	if l.Post {
-		secret := make([]byte, 32)
-		_, _ = rand.Read(secret) // never fails
-		nonce = base64.RawURLEncoding.EncodeToString(secret)
+		nonce = base64.RawURLEncoding.EncodeToString(randomOctets(32))
+		metadata, err := postedMetadata(l.ClientID, key)
+		if err != nil {
+			return "", "", err
+		}
 		r.Method = http.MethodPost
 		r.Header.Set("Content-Type", oid4vc.MediaTypeForm)
-		r.Body = []byte(url.Values{"wallet_nonce": {nonce}, "wallet_metadata": {walletMetadata}}.Encode())
+		r.Body = []byte(url.Values{"wallet_nonce": {nonce}, "wallet_metadata": {string(metadata)}}.Encode())
 	}
 	resp, err := w.Web.Do(ctx, r)
 	if err != nil {
@@ -99,12 +139,35 @@ func (w *Wallet) fetchRequest(ctx context.Context, l *oid4vc.RequestLink) (objec
 	if resp.MediaType != oid4vc.MediaTypeRequestObject {
 		return "", "", fmt.Errorf("the answer is of type %q", resp.MediaType)
 	}
-	return strings.TrimSpace(string(resp.Body)), nonce, nil
+	object, err = oid4vc.OpenRequestObject(strings.TrimSpace(string(resp.Body)), key, encryptionKID)
+	return object, nonce, err
 }
 
-// walletMetadata says what this wallet can (OpenID4VP 1.0, Section 10), the same for every wallet.
-const walletMetadata = `{"vp_formats_supported":{"dc+sd-jwt":{"sd-jwt_alg_values":["ES256","EdDSA"],"kb-jwt_alg_values":["ES256"]}},` +
-	`"client_id_prefixes_supported":["x509_hash","x509_san_dns","decentralized_identifier","redirect_uri"],"response_modes_supported":["direct_post","direct_post.jwt"]}`
+// encryptionKID names the wallet's key in its metadata, the same for every wallet.
+const encryptionKID = "1"
+
+// postedMetadata says what this wallet can (OpenID4VP 1.0, Sections 5.10 and 10), the same for every wallet but for the key. To a verifier who cannot
+// sign it does not say which signatures it takes.
+func postedMetadata(clientID string, key *keys.Private) ([]byte, error) {
+	encryption, err := keys.NewEncryptionKey(key.Public(), encryptionKID)
+	if err != nil {
+		return nil, err
+	}
+	m, err := oid4vc.NewWalletMetadata(encryption)
+	if err != nil {
+		return nil, err
+	}
+	if prefix, _, _ := oid4vc.SplitClientID(clientID); prefix == oid4vc.PrefixRedirectURI {
+		m.SigningAlgs = nil
+	}
+	return json.Marshal(m)
+}
+
+func randomOctets(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return b
+}
 
 // whoAsks finds the verifier on the trust list, or by its certificate.
 func (w *Wallet) whoAsks(v *oid4vc.VerifiedRequest, rooted bool, list *trustlist.List) *Asking {
@@ -129,23 +192,49 @@ func listedKey(list *trustlist.List, key keys.Public, day attestation.Date) *tru
 	return e
 }
 
-// asking checks what of the request this wallet never answers.
+// asking checks where the answer would go, and then what of the request this wallet never answers.
 func (w *Wallet) asking(v *oid4vc.VerifiedRequest, a *Asking, fetched string) (*Asking, error) {
-	target, err := url.Parse(v.ResponseURI)
-	if err != nil {
-		return nil, oid4vc.ErrVPResponseURI
-	}
-	a.ClientID, a.Host, a.request = v.ClientID, target.Host, &v.PresentationRequest
-	switch {
-	case !atHome(v, target, fetched):
-		return nil, ErrElsewhere
-	case v.TransactionData != nil:
-		return nil, oid4vc.ErrVPTransactionData // of no type that this wallet knows
-	}
-	if err := checkPaths(v.Query); err != nil {
+	if err := a.goesTo(v, fetched); err != nil {
 		return nil, err
 	}
-	return a, v.Metadata.CheckFormats(keys.ES256)
+	if err := a.check(&v.PresentationRequest); err != nil {
+		return nil, w.rejection(v, a, fetched, err)
+	}
+	return a, nil
+}
+
+// goesTo notes where the answer goes, and makes sure that it is the verifier's.
+func (a *Asking) goesTo(v *oid4vc.VerifiedRequest, fetched string) error {
+	target, err := url.Parse(v.ResponseURI)
+	if err != nil {
+		return oid4vc.ErrVPResponseURI
+	}
+	a.ClientID, a.Host, a.request = v.ClientID, target.Host, &v.PresentationRequest
+	if !atHome(v, target, fetched) {
+		return ErrElsewhere
+	}
+	return nil
+}
+
+// check checks what is asked for.
+func (a *Asking) check(r *oid4vc.PresentationRequest) (err error) {
+	a.request = r
+	if a.Transactions, err = transactionsOf(r.TransactionData); err != nil {
+		return err
+	}
+	if err := checkPaths(r.Query); err != nil {
+		return err
+	}
+	a.issuerAlg, err = r.Metadata.CheckFormats(keys.ES256)
+	return err
+}
+
+// rejection is err, with a way to tell the verifier where that is safe: only somebody who is known and has signed where the answer goes.
+func (w *Wallet) rejection(v *oid4vc.VerifiedRequest, a *Asking, fetched string, err error) error {
+	if !a.Known || v.Key.IsZero() || a.goesTo(v, fetched) != nil {
+		return err
+	}
+	return &Rejection{a, err}
 }
 
 // atHome tells whether the answer goes to where the request came from, or to a host that the verifier's certificate names. That of an unsigned

@@ -45,7 +45,7 @@ func authorities(path string) ([]*x509.Certificate, error) {
 func (f *walletFlags) presentLink(ctx context.Context, s streams, w *wallet.Wallet, link string, o *presentFlags) error {
 	a, err := w.OpenRequest(ctx, link)
 	if err != nil {
-		return err
+		return f.rejected(ctx, s, w, err, o)
 	}
 	sayWho(s, a)
 	if o.refuse {
@@ -57,12 +57,15 @@ func (f *walletFlags) presentLink(ctx context.Context, s streams, w *wallet.Wall
 	}
 	answer, err := w.Answer(ctx, a, wallet.AnswerOptions{Engagement: o.Engagement, Hide: o.Hide, TrustAny: o.trustAny})
 	if err != nil {
-		return err
+		return f.rejected(ctx, s, w, err, o)
 	}
 	for _, d := range answer.Documents {
 		s.say("shows: %s", inLine(d))
 	}
 	sayOpen(s, answer, w.Now())
+	for _, t := range a.Transactions {
+		s.say("you agree to this purpose: %s%s", t.Purpose, forOffice(t.Office))
+	}
 	if !o.yes {
 		if err := confirm(s, "Show it?", "nothing was shown (--refuse tells the verifier so)"); err != nil {
 			return err
@@ -70,6 +73,30 @@ func (f *walletFlags) presentLink(ctx context.Context, s streams, w *wallet.Wall
 	}
 	r, next, err := w.Send(ctx, a, answer)
 	return errors.Join(err, f.printReceipt(s, r, next))
+}
+
+func forOffice(office string) string {
+	if office == "" {
+		return ""
+	}
+	return " (for " + office + ")"
+}
+
+// rejected says why nothing was shown, and tells the verifier if the person agrees: the answer also says that somebody read the request.
+func (f *walletFlags) rejected(ctx context.Context, s streams, w *wallet.Wallet, err error, o *presentFlags) error {
+	var rejection *wallet.Rejection
+	if !errors.As(err, &rejection) {
+		return err
+	}
+	sayWho(s, rejection.Asking)
+	s.say("this request cannot be answered: %v", err)
+	if !o.yes {
+		if silent := confirm(s, "Tell the verifier?", "the verifier was not told"); silent != nil {
+			return errors.Join(err, silent)
+		}
+	}
+	r, next, tellErr := w.Reject(ctx, rejection)
+	return errors.Join(err, tellErr, f.printReceipt(s, r, next))
 }
 
 // sayWho says who asks.

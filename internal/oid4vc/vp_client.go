@@ -15,7 +15,8 @@ import (
 	"akashi/internal/keys"
 )
 
-// Client identifier prefixes (OpenID4VP 1.0, Section 5.9.3) that can be made and verified here.
+// Client identifier prefixes (OpenID4VP 1.0, Section 5.9.3) that can be made and verified here. Requests of the prefix redirect_uri show nothing
+// about who makes them but where the answer goes.
 const (
 	PrefixRedirectURI = "redirect_uri"
 	PrefixX509SANDNS  = "x509_san_dns"
@@ -76,8 +77,11 @@ func (u *UnverifiedPresentationRequest) identify(want ExpectRequest) (*VerifiedR
 		}
 	case PrefixDID:
 		v.Key, err = didKey(rest, u.token.Header().Kid)
-	default:
-		return nil, ErrVPSigned
+	default: // redirect_uri: nobody can sign, see [PrefixRedirectURI]
+		if !u.plain {
+			return nil, ErrVPSigned
+		}
+		return v, nil
 	}
 	if err == nil {
 		_, err = u.token.Verify(v.Key, keys.ES256, keys.EdDSA)
@@ -140,11 +144,13 @@ type sdjwtFormat struct {
 	Holder []string `json:"kb-jwt_alg_values,omitempty"`
 }
 
+// ownFormat names fully specified algorithms only (Appendix B.3.4, RFC 9864), which EdDSA, taken as well, is not.
+var ownFormat = sdjwtFormat{[]string{string(keys.ES256)}, []string{string(keys.ES256)}}
+
 // NewVerifierMetadata is the metadata of a verifier of SD-JWT VCs, with a key for encrypted responses where one is given. Both content encryptions
 // are offered (HAIP 1.0, Section 5).
 func NewVerifierMetadata(encryption keys.EncryptionKey) (*VerifierMetadata, error) {
-	algs := []string{string(keys.ES256), string(keys.EdDSA)}
-	format, err := json.Marshal(sdjwtFormat{algs, algs})
+	format, err := json.Marshal(ownFormat)
 	if err != nil {
 		return nil, err
 	}
@@ -207,20 +213,29 @@ func (m *VerifierMetadata) Encryption() (keys.EncryptionKey, keys.Enc, error) {
 	return keys.EncryptionKey{}, "", ErrVPEncryption
 }
 
-// CheckFormats tells a wallet whether the verifier reads SD-JWT VCs with key bindings made by alg.
-func (m *VerifierMetadata) CheckFormats(alg keys.Alg) error {
-	text, ok := m.Formats[FormatSDJWTVC]
-	if !ok {
-		return ErrVPFormats
-	}
-	var f sdjwtFormat
-	if err := keys.DecodeJSON(text, &f); err != nil {
-		return ErrVPMetadata.because(err)
+// CheckFormats tells a wallet whether the verifier reads SD-JWT VCs with key bindings made by alg, and by which algorithms the credentials may be
+// signed: nil for any.
+func (m *VerifierMetadata) CheckFormats(alg keys.Alg) (issuer []string, err error) {
+	f, err := sdjwtFormatOf(m.Formats)
+	if err != nil {
+		return nil, ErrVPFormats.because(err)
 	}
 	if f.Holder != nil && !slices.Contains(f.Holder, string(alg)) {
-		return ErrVPFormats
+		return nil, ErrVPFormats
 	}
-	return nil
+	return f.Issuer, nil
+}
+
+// sdjwtFormatOf reads the member of vp_formats_supported for SD-JWT VC; null there says as little as an empty object.
+func sdjwtFormatOf(formats map[string]json.RawMessage) (f sdjwtFormat, err error) {
+	text, ok := formats[FormatSDJWTVC]
+	if !ok {
+		return f, errors.New("no format that is known")
+	}
+	if err := keys.DecodeJSON(text, &f); err != nil {
+		return f, err
+	}
+	return f, errors.Join(checkNonEmptySet(f.Issuer), checkNonEmptySet(f.Holder))
 }
 
 // Schemes of presentation request links. A wallet may also be met at an https address.
@@ -229,19 +244,19 @@ const (
 	SchemePresentationHAIP = "haip-vp://"
 )
 
-// RequestLink is a link as a wallet reads it: where to fetch a signed request, or an unsigned request by itself.
+// RequestLink is a link as a wallet reads it: where to fetch a request, a signed request in it, or an unsigned request by itself.
 type RequestLink struct {
 	ClientID string
-	URI      string           // request_uri, "" with Plain
+	URI      string           // request_uri
 	Post     bool             // request_uri_method is post
+	Object   string           // request: the request object itself
 	Plain    *VerifiedRequest // unsigned
 }
 
-// maxRequestLink bounds a link; an unsigned request stands in it whole.
+// maxRequestLink bounds a link; a request may stand in it whole.
 const maxRequestLink = 64 << 10
 
-// ParseRequestLink reads a link of any of the schemes, or to an https address of the wallet. A request by value must be unsigned: one that is
-// signed comes by reference.
+// ParseRequestLink reads a link of any of the schemes, or to an https address of the wallet. No parameter may stand twice (RFC 6749, Section 3.1).
 func ParseRequestLink(link string) (*RequestLink, error) {
 	if len(link) > maxRequestLink {
 		return nil, ErrVPRequestMalformed
@@ -254,32 +269,32 @@ func ParseRequestLink(link string) (*RequestLink, error) {
 	if err != nil {
 		return nil, ErrVPRequestMalformed
 	}
-	for _, name := range []string{"client_id", "request_uri", "request_uri_method"} {
-		if len(query[name]) > 1 {
+	for _, values := range query {
+		if len(values) > 1 {
 			return nil, ErrVPRequestMalformed
 		}
 	}
-	if query.Has("request") {
-		return nil, ErrVPRequestMalformed
+	if query.Has("request_uri") || query.Has("request") {
+		return referenceOf(query)
 	}
-	if !query.Has("request_uri") {
-		plain, err := ParsePlainRequest(query)
-		if err != nil {
-			return nil, err
-		}
-		return &RequestLink{ClientID: plain.ClientID, Plain: plain}, nil
-	}
-	return referenceOf(query)
-}
-
-func referenceOf(query url.Values) (*RequestLink, error) {
-	l := &RequestLink{ClientID: query.Get("client_id"), URI: query.Get("request_uri")}
-	prefix, _, err := SplitClientID(l.ClientID)
+	plain, err := ParsePlainRequest(query)
 	if err != nil {
 		return nil, err
 	}
-	if prefix == PrefixRedirectURI {
-		return nil, ErrVPSigned
+	return &RequestLink{ClientID: plain.ClientID, Plain: plain}, nil
+}
+
+// referenceOf reads a link whose parameters but these do not count: those of the request object do (Section 5.10.1).
+func referenceOf(query url.Values) (*RequestLink, error) {
+	l := &RequestLink{ClientID: query.Get("client_id"), URI: query.Get("request_uri"), Object: query.Get("request")}
+	if _, _, err := SplitClientID(l.ClientID); err != nil {
+		return nil, err
+	}
+	if query.Has("request") {
+		if l.Object == "" || query.Has("request_uri") || query.Has("request_uri_method") {
+			return nil, ErrVPRequestMalformed
+		}
+		return l, nil
 	}
 	if err := checkEndpoint(l.URI); err != nil {
 		return nil, ErrVPRequestMalformed.because(err)
@@ -294,9 +309,14 @@ func referenceOf(query url.Values) (*RequestLink, error) {
 	return l, nil
 }
 
-// Link writes the link to a signed request. base is one of the schemes, or the https address of a wallet.
+// Link writes the link to a request object. base is one of the schemes, or the https address of a wallet.
 func (l *RequestLink) Link(base string) (string, error) {
-	query := url.Values{"client_id": {l.ClientID}, "request_uri": {l.URI}}
+	query := url.Values{"client_id": {l.ClientID}}
+	for name, value := range map[string]string{"request_uri": l.URI, "request": l.Object} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
 	if l.Post {
 		query.Set("request_uri_method", "post")
 	}
@@ -325,25 +345,4 @@ func presentationLink(base string, query url.Values) (string, error) {
 		separator = "&"
 	}
 	return base + separator + strings.ReplaceAll(query.Encode(), "+", "%20"), nil
-}
-
-// WalletPost is what a wallet sends to a request_uri by POST (Section 5.10).
-type WalletPost struct {
-	Nonce    string         // wallet_nonce, "" for none
-	Metadata map[string]any // wallet_metadata, nil for none
-}
-
-// ParseWalletPost reads the form.
-func ParseWalletPost(form url.Values) (*WalletPost, error) {
-	p := &WalletPost{Nonce: form.Get("wallet_nonce")}
-	if form.Has("wallet_nonce") && (p.Nonce == "" || len(p.Nonce) > maxNonce) {
-		return nil, ErrVPWalletNonce
-	}
-	if !form.Has("wallet_metadata") {
-		return p, nil
-	}
-	if err := keys.DecodeJSON([]byte(form.Get("wallet_metadata")), &p.Metadata); err != nil || p.Metadata == nil {
-		return nil, ErrVPRequestMalformed
-	}
-	return p, nil
 }

@@ -100,9 +100,20 @@ func (r *VPResponse) Seal(m *VerifierMetadata) (url.Values, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	key, enc, err := m.Encryption()
+	compact, err := r.seal(m)
 	if err != nil {
 		return nil, err
+	}
+	return url.Values{"response": {compact}}, nil
+}
+
+func (r *VPResponse) seal(m *VerifierMetadata) (string, error) {
+	if m == nil {
+		return "", ErrVPMetadata
+	}
+	key, enc, err := m.Encryption()
+	if err != nil {
+		return "", err
 	}
 	p := vpPayload{Token: r.Token, State: r.State}
 	if r.Error != nil {
@@ -110,21 +121,21 @@ func (r *VPResponse) Seal(m *VerifierMetadata) (url.Values, error) {
 	}
 	text, err := json.Marshal(p)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	compact, err := keys.EncryptMessage(key, enc, false, text)
-	if err != nil {
-		return nil, err
-	}
-	return url.Values{"response": {compact}}, nil
+	return keys.EncryptMessage(key, enc, false, text)
 }
 
-// FormFor writes the response as the request's mode asks.
+// FormFor writes the response as the request's mode asks. An error goes in clear where the request has no way to encrypt it (Section 8.3.1).
 func (r *VPResponse) FormFor(request *PresentationRequest) (url.Values, error) {
-	if request.ResponseMode == ModeDirectPostJWT {
-		return r.Seal(request.Metadata)
+	if !request.IsEncrypted() {
+		return r.Form()
 	}
-	return r.Form()
+	form, err := r.Seal(request.Metadata)
+	if err != nil && r.Error != nil {
+		return r.Form()
+	}
+	return form, err
 }
 
 // ResponseKey is what a verifier made for one request to be answered with.
@@ -147,25 +158,41 @@ func ReadVPResponse(form url.Values, key ResponseKey, state string) (*VPResponse
 }
 
 func readVPResponse(form url.Values, key ResponseKey) (*VPResponse, error) {
+	raw := rawResponse{state: form.Get("state"), response: form.Get("response"), hasResponse: form.Has("response"),
+		code: form.Get("error"), hasCode: form.Has("error"), text: form.Get("error_description")}
+	if form.Has("vp_token") {
+		raw.token = json.RawMessage(form.Get("vp_token"))
+	}
+	return readResponse(raw, key)
+}
+
+// rawResponse are the parameters of a response as they came, in a form or in an object.
+type rawResponse struct {
+	response, code, text, state string
+	hasResponse, hasCode        bool
+	token                       json.RawMessage // nil where there is none
+}
+
+func readResponse(raw rawResponse, key ResponseKey) (*VPResponse, error) {
 	switch {
-	case form.Has("response") && key.Private == nil:
+	case raw.hasResponse && key.Private == nil:
 		return nil, ErrVPResponseEncrypted
-	case form.Has("response"):
-		if form.Has("vp_token") || form.Has("error") {
+	case raw.hasResponse:
+		if raw.token != nil || raw.hasCode {
 			return nil, ErrVPResponse
 		}
-		return key.open(form.Get("response"))
-	case form.Has("error"):
-		p := vpPayload{State: form.Get("state"), Code: form.Get("error"), Text: form.Get("error_description")}
-		if p.Code == "" || form.Has("vp_token") {
+		return key.open(raw.response)
+	case raw.hasCode:
+		p := vpPayload{State: raw.state, Code: raw.code, Text: raw.text}
+		if p.Code == "" || raw.token != nil {
 			return nil, ErrVPResponse
 		}
 		return p.response()
 	case key.Private != nil:
 		return nil, ErrVPResponsePlain
 	}
-	p := vpPayload{State: form.Get("state")}
-	if err := keys.DecodeJSON([]byte(form.Get("vp_token")), &p.Token); err != nil {
+	p := vpPayload{State: raw.state}
+	if err := keys.DecodeJSON(raw.token, &p.Token); err != nil {
 		return nil, ErrVPToken.because(err)
 	}
 	return p.response()
@@ -251,32 +278,61 @@ func TransactionHash(encoded string) string {
 	return b64.EncodeToString(sum[:])
 }
 
-// CheckTransactionHashes checks, for the presentation that answers one credential query, that its key binding, whose signature the caller has
-// verified, confirms the elements of transaction_data that name the query, in their order, and nothing else.
-func CheckTransactionHashes(keyBinding, id string, transactionData []string) error {
-	var want []string
-	for _, encoded := range transactionData {
+// transactionClaims are the claims of a key binding that confirm transaction data (Appendix B.3.3.1).
+type transactionClaims struct {
+	Hashes []string `json:"transaction_data_hashes"`
+	Alg    *string  `json:"transaction_data_hashes_alg"`
+}
+
+// TransactionClaims makes the claims of the key binding that confirms elements of transaction_data, nil for none.
+func TransactionClaims(elements []string) (map[string]any, error) {
+	if len(elements) == 0 {
+		return nil, nil
+	}
+	var hashes []string
+	claims := make(map[string]any)
+	for _, encoded := range elements {
 		d, err := ParseTransactionData(encoded)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if slices.Contains(d.CredentialIDs, id) {
-			want = append(want, TransactionHash(encoded))
+		if d.HashAlgs != nil { // then the key binding must name the one it takes
+			claims["transaction_data_hashes_alg"] = hashSHA256
 		}
+		hashes = append(hashes, TransactionHash(encoded))
 	}
+	claims["transaction_data_hashes"] = hashes
+	return claims, nil
+}
+
+// ConfirmedTransactions returns which elements of transaction_data the presentation that answers one credential query confirms, by their place. The
+// caller has verified the signature of the key binding. What is hashed there must be elements that name the query, each once.
+func ConfirmedTransactions(keyBinding, id string, transactionData []string) ([]int, error) {
 	payload, err := keys.UnverifiedPayload(keyBinding)
 	if err != nil {
-		return ErrVPTransactionHashes.because(err)
+		return nil, ErrVPTransactionHashes.because(err)
 	}
-	var got struct {
-		Hashes []string `json:"transaction_data_hashes"`
-		Alg    string   `json:"transaction_data_hashes_alg"`
-	}
+	var got transactionClaims
 	if err := keys.DecodeJSON(payload, &got); err != nil {
-		return ErrVPTransactionHashes.because(err)
+		return nil, ErrVPTransactionHashes.because(err)
 	}
-	if !slices.Equal(got.Hashes, want) || got.Alg != "" && got.Alg != hashSHA256 {
-		return ErrVPTransactionHashes
+	if got.Hashes != nil && len(got.Hashes) == 0 || got.Alg != nil && *got.Alg != hashSHA256 {
+		return nil, ErrVPTransactionHashes
 	}
-	return nil
+	var confirmed []int
+	for _, hash := range got.Hashes {
+		n := slices.IndexFunc(transactionData, func(encoded string) bool { return TransactionHash(encoded) == hash })
+		if n < 0 || slices.Contains(confirmed, n) {
+			return nil, ErrVPTransactionHashes
+		}
+		d, err := ParseTransactionData(transactionData[n])
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(d.CredentialIDs, id) || d.HashAlgs != nil && got.Alg == nil {
+			return nil, ErrVPTransactionHashes
+		}
+		confirmed = append(confirmed, n)
+	}
+	return confirmed, nil
 }

@@ -162,7 +162,7 @@ func TestPresentationRequestRefused(t *testing.T) {
 		{"x5c missing", func(h, _ object) { delete(h, "x5c") }, ErrVPRequestSignature},
 		{"anchor in x5c", func(h, _ object) { h["x5c"] = keys.FormatChain(v.leaf, v.root) }, ErrVPRequestSignature},
 		{"certificate of another", func(h, _ object) { h["x5c"] = keys.FormatChain(other.leaf) }, ErrVPRequestSignature},
-		{"other client_id than the link's", member("client_id", "x509_san_dns:other.example"), ErrVPClientURI},
+		{"other client_id than the link's", member("client_id", "x509_san_dns:other.example"), ErrVPClientID},
 		{"client_id of another prefix", member("client_id", X509HashClientID(v.leaf)), ErrVPClientID},
 		{"client_id without prefix", member("client_id", "verifier.example"), ErrVPClientID},
 		{"client_id origin", member("client_id", "origin:https://verifier.example"), ErrVPClientID},
@@ -176,6 +176,7 @@ func TestPresentationRequestRefused(t *testing.T) {
 		{"redirect_uri too", member("redirect_uri", "https://verifier.example/"), ErrVPResponseURI},
 		{"nonce missing", without("nonce"), ErrVPNonce},
 		{"nonce with a space", member("nonce", "a b"), ErrVPNonce},
+		{"nonce in standard base64", member("nonce", "ab+/=="), ErrVPNonce},
 		{"query missing", without("dcql_query"), ErrVPQuery},
 		{"query null", member("dcql_query", nil), ErrVPQuery},
 		{"query malformed", in("dcql_query", func(q object) { q["credentials"] = []any{} }), ErrVPQuery},
@@ -186,6 +187,10 @@ func TestPresentationRequestRefused(t *testing.T) {
 			claims["dcql_query"].(object)["credentials"].([]any)[0].(object)["require_cryptographic_holder_binding"] = false
 		}, ErrVPState},
 		{"state too long", member("state", strings.Repeat("s", 600)), ErrVPState},
+		{"state with characters that are not allowed", member("state", "a b"), ErrVPState},
+		{"request inside", member("request", "x"), ErrVPRequestMalformed},
+		{"request_uri inside", member("request_uri", "https://verifier.example/"), ErrVPRequestMalformed},
+		{"mode of the Digital Credentials API", member("response_mode", "dc_api.jwt"), ErrVPResponseMode},
 		{"metadata missing", without("client_metadata"), ErrVPMetadata},
 		{"formats missing", in("client_metadata", func(m object) { delete(m, "vp_formats_supported") }), ErrVPMetadata},
 		{"no encryption key", in("client_metadata", func(m object) { delete(m, "jwks") }), ErrVPEncryption},
@@ -208,10 +213,18 @@ func TestPresentationRequestRefused(t *testing.T) {
 		{"transaction_data without type", transaction(`{"credential_ids":["w"]}`), ErrVPTransactionData},
 		{"transaction_data for nothing", transaction(`{"type":"t","credential_ids":[]}`), ErrVPTransactionData},
 		{"transaction_data for an unknown query", transaction(`{"type":"t","credential_ids":["z"]}`), ErrVPTransactionData},
+		{"transaction_data twice", func(_, claims object) {
+			d := claims["transaction_data"].([]any)
+			claims["transaction_data"] = []any{d[0], d[0]}
+		}, ErrVPTransactionData},
+		{"transaction_data without holder binding", in("dcql_query", func(q object) {
+			q["credentials"].([]any)[0].(object)["require_cryptographic_holder_binding"] = false
+		}), ErrVPTransactionData},
 		{"transaction_data with another hash", transaction(`{"type":"t","credential_ids":["w"],"transaction_data_hashes_alg":["sha-512"]}`), ErrVPTransactionData},
 		{"no verifier_info", member("verifier_info", []any{}), ErrVPVerifierInfo},
 		{"verifier_info without format", member("verifier_info", []any{object{"data": "x"}}), ErrVPVerifierInfo},
 		{"verifier_info without data", member("verifier_info", []any{object{"format": "jwt"}}), ErrVPVerifierInfo},
+		{"verifier_info for no query", member("verifier_info", []any{object{"format": "jwt", "data": "x", "credential_ids": []any{}}}), ErrVPVerifierInfo},
 		{"verifier_info for an unknown query", member("verifier_info", []any{object{"format": "jwt", "data": object{}, "credential_ids": []any{"z"}}}), ErrVPVerifierInfo},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -222,6 +235,32 @@ func TestPresentationRequestRefused(t *testing.T) {
 		})
 	}
 
+	t.Run("what is answered", func(t *testing.T) {
+		for _, c := range []struct {
+			name  string
+			spoil func(header, claims object)
+			tell  bool
+		}{
+			{"a scope", member("scope", "x"), true},
+			{"a redirect_uri", member("redirect_uri", "https://verifier.example/"), true},
+			{"unknown formats", in("client_metadata", func(m object) { delete(m, "vp_formats_supported") }), true},
+			{"a response_uri elsewhere", member("response_uri", "https://other.example/"), false},
+			{"expired", member("exp", now.Unix()), false},
+			{"no certificate", func(h, _ object) { delete(h, "x5c") }, false},
+		} {
+			_, err := verifyRequest(respell(t, v.key, v.sign(t, v.request(t, san), v.header()), c.spoil), v.expect(san))
+			var refused *RequestError
+			if got := errors.As(err, &refused); err == nil || got != c.tell || got && refused.Request.ResponseURI != vpResponseURI {
+				t.Errorf("%s: got %v", c.name, err)
+			}
+		}
+	})
+	t.Run("iss and unknown members are ignored", func(t *testing.T) {
+		compact := respell(t, v.key, v.sign(t, v.request(t, san), v.header()), func(_, claims object) { claims["iss"], claims["x"] = "https://other.example", object{} })
+		if _, err := verifyRequest(compact, v.expect(san)); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("key of another", func(t *testing.T) {
 		compact := respell(t, other.key, v.sign(t, v.request(t, san), v.header()), func(object, object) {})
 		if _, err := verifyRequest(compact, v.expect(san)); !errors.Is(err, ErrVPRequestSignature) {
@@ -267,6 +306,25 @@ func TestPresentationRequestRefused(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("redirect_uri in an unsigned object", func(t *testing.T) {
+		clientID := "redirect_uri:" + vpResponseURI
+		plain := func(spoil func(header, claims object)) string {
+			compact := unsigned(t, object{"alg": "none", "typ": TypeRequestObject}, respell(t, v.key, v.sign(t, v.request(t, san), v.header()), spoil))
+			return compact[:strings.LastIndex(compact, ".")+1]
+		}
+		compact := plain(member("client_id", clientID))
+		got, err := verifyRequest(compact, v.expect(clientID))
+		if err != nil || !got.Key.IsZero() {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		for _, broken := range []string{compact + "AAAA", plain(func(_, claims object) { claims["client_id"], claims["scope"] = clientID, "x" })} {
+			_, err := verifyRequest(broken, v.expect(clientID))
+			var refused *RequestError
+			if err == nil || errors.As(err, &refused) {
+				t.Errorf("got %v", err)
+			}
+		}
+	})
 	t.Run("redirect_uri signed", func(t *testing.T) {
 		r := v.request(t, "redirect_uri:"+vpResponseURI)
 		if _, err := SignPresentationRequest(v.key, nil, r, now, now); !errors.Is(err, ErrVPSigned) {
@@ -304,14 +362,21 @@ func TestRequestLink(t *testing.T) {
 			t.Errorf("%s: got %+v, %v", link, got, err)
 		}
 	}
+	if l, err := ParseRequestLink("haip-vp://?client_id=x509_san_dns:verifier.example&request=a.b.c&nonce=x"); err != nil || l.Object != "a.b.c" || l.URI != "" {
+		t.Errorf("by value: got %+v, %v", l, err)
+	}
 	const good = "client_id=x509_san_dns:verifier.example&request_uri=https://verifier.example/r"
 	for query, want := range map[string]error{
 		"openid4vp://?" + good + "&request_uri_method=put":                                           ErrVPURIMethod,
 		"openid4vp://?" + good + "&request_uri=https://other.example":                                ErrVPRequestMalformed,
 		"openid4vp://?" + good + "&request=e30":                                                      ErrVPRequestMalformed,
+		"openid4vp://?" + good + "&x=1&x=2":                                                          ErrVPRequestMalformed,
+		"openid4vp://?client_id=x509_san_dns:verifier.example&request=":                              ErrVPRequestMalformed,
+		"openid4vp://?client_id=x509_san_dns:verifier.example&request=e30&request_uri_method=post":   ErrVPRequestMalformed,
+		"openid4vp://?" + good + "&request_uri_method=POST":                                          ErrVPURIMethod,
 		"openid4vp://?client_id=x509_san_dns:verifier.example&request_uri=http://verifier.example/r": ErrVPRequestMalformed,
 		"openid4vp://?client_id=verifier.example&request_uri=https://verifier.example/r":             ErrVPClientID,
-		"openid4vp://?client_id=redirect_uri:https://v.example&request_uri=https://v.example/r":      ErrVPSigned,
+		"openid4vp://?client_id=origin:https://v.example&request_uri=https://v.example/r":            ErrVPClientID,
 		"openid4vp://?client_id=x509_san_dns:verifier.example&response_type=vp_token":                ErrVPSigned,
 		"other://?" + good: ErrVPRequestMalformed,
 		"openid4vp://?%zz": ErrVPRequestMalformed,
@@ -347,7 +412,7 @@ func TestPlainRequest(t *testing.T) {
 	}{
 		"response_uri left out":  {func(q url.Values) { q.Del("response_uri") }, nil},
 		"response_uri elsewhere": {func(q url.Values) { q.Set("response_uri", "https://other.example/") }, ErrVPClientURI},
-		"parameter twice":        {func(q url.Values) { q.Add("nonce", "x") }, ErrVPRequestMalformed},
+		"request_uri_method":     {func(q url.Values) { q.Set("request_uri_method", "get") }, ErrVPRequestMalformed},
 		"other prefix":           {func(q url.Values) { q.Set("client_id", "x509_san_dns:verifier.example") }, ErrVPSigned},
 		"query no JSON":          {func(q url.Values) { q.Set("dcql_query", "{") }, ErrVPRequestMalformed},
 		"redirect_uri":           {func(q url.Values) { q.Set("redirect_uri", "https://verifier.example/") }, ErrVPResponseURI},
@@ -364,25 +429,6 @@ func TestPlainRequest(t *testing.T) {
 	}
 	if _, err := v.request(t, X509HashClientID(v.leaf)).PlainLink(SchemePresentation); !errors.Is(err, ErrVPSigned) {
 		t.Errorf("a signed client made a plain link: %v", err)
-	}
-}
-
-func TestWalletPost(t *testing.T) {
-	for form, want := range map[string]error{
-		"":                                      nil,
-		"wallet_nonce=n&wallet_metadata=%7B%7D": nil,
-		"wallet_nonce=":                         ErrVPWalletNonce,
-		"wallet_nonce=" + strings.Repeat("n", 600): ErrVPWalletNonce,
-		"wallet_metadata=x":                        ErrVPRequestMalformed,
-		"wallet_metadata=null":                     ErrVPRequestMalformed,
-	} {
-		values, err := url.ParseQuery(form)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := ParseWalletPost(values); !errors.Is(err, want) {
-			t.Errorf("%.30s: got %v, want %v", form, err, want)
-		}
 	}
 }
 
@@ -481,29 +527,52 @@ func TestVPResponseRefused(t *testing.T) {
 
 func TestTransactionHashes(t *testing.T) {
 	a := b64.EncodeToString([]byte(`{"type":"t","credential_ids":["w"]}`))
-	b := b64.EncodeToString([]byte(`{"type":"t","credential_ids":["w","x"]}`))
+	b := b64.EncodeToString([]byte(`{"type":"t","credential_ids":["w","x"],"transaction_data_hashes_alg":["sha-512","sha-256"]}`))
+	hashes := func(of ...string) []string {
+		for i := range of {
+			of[i] = TransactionHash(of[i])
+		}
+		return of
+	}
 	key := newKey(t, keys.ES256)
 	for _, c := range []struct {
 		name, id string
 		claims   object
-		want     error
+		want     []int
+		err      error
 	}{
-		{"both", "w", object{"transaction_data_hashes": []string{TransactionHash(a), TransactionHash(b)}, "transaction_data_hashes_alg": "sha-256"}, nil},
-		{"one", "x", object{"transaction_data_hashes": []string{TransactionHash(b)}}, nil},
-		{"none asked", "y", object{}, nil},
-		{"none given", "w", object{}, ErrVPTransactionHashes},
-		{"one missing", "w", object{"transaction_data_hashes": []string{TransactionHash(a)}}, ErrVPTransactionHashes},
-		{"other order", "w", object{"transaction_data_hashes": []string{TransactionHash(b), TransactionHash(a)}}, ErrVPTransactionHashes},
-		{"unasked", "y", object{"transaction_data_hashes": []string{TransactionHash(a)}}, ErrVPTransactionHashes},
-		{"other algorithm", "x", object{"transaction_data_hashes": []string{TransactionHash(b)}, "transaction_data_hashes_alg": "sha-512"}, ErrVPTransactionHashes},
-		{"no array", "x", object{"transaction_data_hashes": "x"}, ErrVPTransactionHashes},
+		{"both", "w", object{"transaction_data_hashes": hashes(a, b), "transaction_data_hashes_alg": "sha-256"}, []int{0, 1}, nil},
+		{"in another order", "w", object{"transaction_data_hashes": hashes(b, a), "transaction_data_hashes_alg": "sha-256"}, []int{1, 0}, nil},
+		{"one of two", "w", object{"transaction_data_hashes": hashes(a)}, []int{0}, nil},
+		{"the one", "x", object{"transaction_data_hashes": hashes(b), "transaction_data_hashes_alg": "sha-256"}, []int{1}, nil},
+		{"none", "w", object{}, nil, nil},
+		{"an empty array", "w", object{"transaction_data_hashes": []string{}}, nil, ErrVPTransactionHashes},
+		{"one twice", "w", object{"transaction_data_hashes": hashes(a, a)}, nil, ErrVPTransactionHashes},
+		{"of other data", "w", object{"transaction_data_hashes": hashes("other")}, nil, ErrVPTransactionHashes},
+		{"for another credential", "y", object{"transaction_data_hashes": hashes(a)}, nil, ErrVPTransactionHashes},
+		{"algorithm not named", "x", object{"transaction_data_hashes": hashes(b)}, nil, ErrVPTransactionHashes},
+		{"other algorithm", "x", object{"transaction_data_hashes": hashes(b), "transaction_data_hashes_alg": "sha-512"}, nil, ErrVPTransactionHashes},
+		{"no array", "x", object{"transaction_data_hashes": "x"}, nil, ErrVPTransactionHashes},
 	} {
 		compact, err := key.Sign(nil, jsonOf(t, c.claims))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := CheckTransactionHashes(compact, c.id, []string{a, b}); !errors.Is(err, c.want) {
-			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
+		if got, err := ConfirmedTransactions(compact, c.id, []string{a, b}); !errors.Is(err, c.err) || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %v, %v; want %v, %v", c.name, got, err, c.want, c.err)
+		}
+	}
+	for _, elements := range [][]string{nil, {a}, {a, b}} {
+		claims, err := TransactionClaims(elements)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compact, err := key.Sign(nil, jsonOf(t, claims))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := ConfirmedTransactions(compact, "w", elements); err != nil || len(got) != len(elements) {
+			t.Errorf("made and read: got %v, %v", got, err)
 		}
 	}
 }
@@ -546,7 +615,7 @@ func TestPublishedVerifierMetadata(t *testing.T) {
 		if strings.HasPrefix(filepath.Base(file), "sd_jwt") {
 			want = nil
 		}
-		if err := m.CheckFormats(keys.ES256); (err == nil) != (want == nil) {
+		if _, err := m.CheckFormats(keys.ES256); (err == nil) != (want == nil) {
 			t.Errorf("%s: got %v, want %v", filepath.Base(file), err, want)
 		}
 	}
@@ -557,12 +626,12 @@ func FuzzParsePresentationRequest(f *testing.F) {
 	f.Add(string(jsonOf(f, v.request(f, X509HashClientID(v.leaf)))))
 	f.Add(string(jsonOf(f, v.request(f, "redirect_uri:"+vpResponseURI))))
 	f.Fuzz(func(t *testing.T, payload string) {
-		w, err := parseRequest([]byte(payload))
-		if err != nil {
+		w, err := readRequest([]byte(payload))
+		if err != nil || w.validate() != nil {
 			return
 		}
-		again, err := parseRequest(jsonOf(t, w))
-		if err != nil || !reflect.DeepEqual(jsonOf(t, w), jsonOf(t, again)) {
+		again, err := readRequest(jsonOf(t, w))
+		if err != nil || again.validate() != nil || !reflect.DeepEqual(jsonOf(t, w), jsonOf(t, again)) {
 			t.Fatalf("read again as %+v, %v", again, err)
 		}
 	})

@@ -261,7 +261,9 @@ func (f *Fetcher) once(ctx context.Context, request Request) (*Response, error) 
 	for name, values := range request.Header {
 		r.Header[http.CanonicalHeaderKey(name)] = values
 	}
-	r.Header.Set("User-Agent", "akashi")
+	if _, given := r.Header["User-Agent"]; !given { // an empty one is not sent
+		r.Header.Set("User-Agent", "akashi")
+	}
 	answer, err := f.client.Do(r)
 	if err != nil {
 		return nil, discreet(err)
