@@ -193,19 +193,6 @@ var typeIntegrities = sync.OnceValue(func() map[attestation.Type]string {
 	return out
 })
 
-// vietnamese are the names of the attestations for workers. The type metadata has Japanese and English.
-var vietnamese = map[attestation.Type]string{
-	attestation.TypeEngagement:          "Chứng nhận hợp đồng lao động",
-	attestation.TypeWagePayment:         "Chứng nhận trả lương",
-	attestation.TypeWageReceipt:         "Chứng nhận lương đã vào tài khoản",
-	attestation.TypeSupportSession:      "Chứng nhận buổi hỗ trợ",
-	attestation.TypeSupportInterview:    "Chứng nhận phỏng vấn định kỳ",
-	attestation.TypeNotificationFiled:   "Chứng nhận đã nộp thông báo",
-	attestation.TypeNotificationReceipt: "Chứng nhận cơ quan đã nhận thông báo",
-	attestation.TypeSeparation:          "Chứng nhận chấm dứt hợp đồng",
-	attestation.TypeRemedy:              "Chứng nhận đã khắc phục",
-}
-
 // wire is the configuration as issuer metadata names it. attested tells whether key attestations can be checked here.
 func (c *configuration) wire(o *org, attested bool) oid4vc.CredentialConfiguration {
 	proof := oid4vc.ProofTypeConfig{SigningAlgs: algNames()}
@@ -229,9 +216,6 @@ func (c *configuration) wireMetadata() *oid4vc.CredentialMetadata {
 		claims = m.Claims
 		for _, d := range m.Display {
 			display = append(display, CardDisplay{TypeDisplay: d})
-		}
-		if name := vietnamese[c.typ]; name != "" {
-			display = append(display, CardDisplay{TypeDisplay: schemas.TypeDisplay{Locale: "vi", Name: name}})
 		}
 	}
 	out := &oid4vc.CredentialMetadata{}

@@ -106,7 +106,7 @@ func TestMetadataAgreesWithExamples(t *testing.T) {
 func TestMetadataIsBilingual(t *testing.T) {
 	for _, typ := range attestation.Types {
 		m, _ := schemas.ReadMetadata(typ.VCT())
-		if len(m.Display) != 2 || m.Display[0].Locale != "ja" || m.Display[1].Locale != "en" || m.Name == "" || m.Description == "" {
+		if len(m.Display) != 3 || m.Display[0].Locale != "ja" || m.Display[1].Locale != "en" || m.Display[2].Locale != "vi" || m.Name == "" || m.Description == "" {
 			t.Errorf("%s: display %v", typ, m.Display)
 		}
 		for _, d := range m.Display {
