@@ -32,10 +32,10 @@ var importers = map[attestation.Type]struct {
 // reader turns the rows of one file into drafts.
 type reader struct {
 	i      *Issuer
-	ctx    context.Context
 	o      *org
 	report *Report
 	drafts []*draft
+	find   func(reference string, e *Enrolment) error // reads an enrolment; nil where rows have none
 
 	known     map[string]*Enrolment // by reference, nil where there is none
 	calendars map[string]payDays    // by engagement
@@ -49,7 +49,8 @@ func (i *Issuer) read(ctx context.Context, o *org, typ attestation.Type, f File,
 	if !slices.Contains(how.roles, o.Role) {
 		return nil, fmt.Errorf("%w: %s is for %v, this organization is listed as %s", ErrType, typ, how.roles, o.Role)
 	}
-	r := &reader{i: i, ctx: ctx, o: o, report: report, known: map[string]*Enrolment{}, calendars: map[string]payDays{}}
+	find := func(reference string, e *Enrolment) error { return i.get(ctx, enrolKey(o.ID, reference), e) }
+	r := &reader{i: i, o: o, report: report, find: find, known: map[string]*Enrolment{}, calendars: map[string]payDays{}}
 	if err := how.read(r, f); err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (r *reader) enrolment(row int, reference string) (*Enrolment, error) {
 	e, ok := r.known[reference]
 	if !ok {
 		e = new(Enrolment)
-		err := r.i.get(r.ctx, enrolKey(r.o.ID, reference), e)
+		err := r.find(reference, e)
 		if errors.Is(err, store.ErrNotFound) {
 			e = nil
 		} else if err != nil {

@@ -45,7 +45,7 @@ func (i *Issuer) issueEngagement(ctx context.Context, o *org, reference string, 
 	}
 	defer unlock()
 	report := &Report{Organization: o.ID, Type: string(attestation.TypeEngagement)}
-	r := &reader{i: i, ctx: ctx, o: o, report: report}
+	r := &reader{i: i, o: o, report: report}
 	r.engagement(Row[EngagementRow]{Reference: reference, Claims: row})
 	if err := each(r.drafts, (*draft).spell); err != nil {
 		return RowResult{}, err
