@@ -40,16 +40,17 @@ const DefaultBatch = 10
 
 // Collected says what came of asking an issuer.
 type Collected struct {
-	Items       []Item       `json:"items"`       // engagements and attestations
-	Credentials []Credential `json:"credentials"` // all others
-	Waiting     []string     `json:"waiting"`     // IDs of what is not in the registry yet, kept until it is
-	Deferred    int          `json:"deferred"`    // what the issuer has not made yet
-	Refused     []string     `json:"refused"`     // why something was not stored
-	Refreshable bool         `json:"refreshable"` // more can be had with `wallet refresh`
+	Items       []Item         `json:"items"`       // engagements and attestations
+	Credentials []Credential   `json:"credentials"` // all others
+	Waiting     []string       `json:"waiting"`     // IDs of what is not in the registry yet, kept until it is
+	Deferred    int            `json:"deferred"`    // what the issuer has not made yet
+	Refused     []string       `json:"refused"`     // why something was not stored
+	Statuses    []StatusChange `json:"statuses"`    // what a refresh found out about credentials that the wallet had
+	Refreshable bool           `json:"refreshable"` // more can be had with `wallet refresh`
 }
 
 func newCollected() *Collected {
-	return &Collected{Items: []Item{}, Credentials: []Credential{}, Waiting: []string{}, Refused: []string{}}
+	return &Collected{Items: []Item{}, Credentials: []Credential{}, Waiting: []string{}, Refused: []string{}, Statuses: []StatusChange{}}
 }
 
 // grant is a right to credentials of one issuer, as long as its refresh token lasts.
@@ -107,6 +108,7 @@ type collecting struct {
 	*channel
 	grant  *grant
 	list   *trustlist.List
+	lists  *statusLists // read so far; nil before the first
 	report *Collected
 }
 
@@ -352,7 +354,7 @@ func (w *Wallet) refreshGrant(ctx context.Context, g *grant, list *trustlist.Lis
 	if c.grant.Token == nil {
 		return errors.Join(ErrGrantOver, c.forget(ctx))
 	}
-	err = c.pollDeferred(ctx)
+	err = errors.Join(c.askStatuses(ctx), c.pollDeferred(ctx))
 	_, runErr := c.run(ctx, func(configuration string) bool { return c.isDue(ctx, configuration) })
 	return errors.Join(err, runErr)
 }

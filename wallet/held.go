@@ -19,7 +19,6 @@ import (
 	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
 	"akashi/internal/sdjwt"
-	"akashi/internal/statuslist"
 	"akashi/internal/store"
 	"akashi/registry/trustlist"
 	"akashi/schemas"
@@ -31,11 +30,12 @@ type Credential struct {
 	VCT           string            `json:"vct"`
 	Names         map[string]string `json:"names"` // of the type, by language
 	Configuration string            `json:"configuration"`
-	Issuer        string            `json:"issuer"`           // identifier
-	Entity        string            `json:"entity,omitempty"` // id on the trust list; empty where the person chose to trust an unknown issuer
-	Group         string            `json:"group"`            // the same for copies that came together
-	Key           string            `json:"key,omitempty"`    // thumbprint of the key it is bound to
-	Status        string            `json:"status,omitempty"` // when it was received: valid, suspended, or unknown where the issuer could not be asked
+	Issuer        string            `json:"issuer"`            // identifier
+	Entity        string            `json:"entity,omitempty"`  // id on the trust list; empty where the person chose to trust an unknown issuer
+	Group         string            `json:"group"`             // the same for copies that came together
+	Key           string            `json:"key,omitempty"`     // thumbprint of the key it is bound to
+	Status        string            `json:"status,omitempty"`  // when it was last asked: valid, suspended, revoked, or unknown where the list could not be had
+	Checked       *time.Time        `json:"checked,omitempty"` // when that was
 	Received      time.Time         `json:"received"`
 	Expires       *time.Time        `json:"expires,omitempty"`
 	Claims        json.RawMessage   `json:"claims"`
@@ -78,6 +78,9 @@ func (c *collecting) take(ctx context.Context, wish wish, group, compact string,
 	}
 	held := Credential{ID: v.ID, VCT: conf.VCT, Names: namesOf(conf.Metadata), Configuration: wish.configuration, Issuer: c.grant.Issuer, Group: group, Status: status,
 		Received: c.w.Now(), Expires: expiry(v), Claims: v.ClaimsJSON(), SDJWT: compact}
+	if status != "" {
+		held.Checked = &held.Received
+	}
 	if e := entityOf(c.list, c.grant.Issuer, attestation.DateOf(c.w.Now())); e != nil {
 		held.Entity = e.ID
 	}
@@ -128,7 +131,10 @@ func (c *collecting) verifyOther(ctx context.Context, u *sdjwt.Unverified, vct s
 	if err := c.w.checkType(ctx, v); err != nil {
 		return nil, "", err
 	}
-	status, err = c.status(ctx, v)
+	status, err = c.statuses().of(ctx, v.Claims)
+	if status == StatusRevoked {
+		err = ErrRevoked
+	}
 	return v, status, err
 }
 
@@ -345,53 +351,6 @@ func hasIntegrity(integrity string, body []byte) bool {
 		strongest = name
 	}
 	return ok
-}
-
-// Words for [Credential.Status].
-const (
-	StatusValid     = "valid"
-	StatusSuspended = "suspended"
-	StatusUnknown   = "unknown"
-)
-
-// status looks up what the issuer says about a credential now (Token Status List, Section 8.3). A list that cannot be reached decides nothing.
-func (c *collecting) status(ctx context.Context, v *sdjwt.Verified) (string, error) {
-	ref, err := statuslist.ReferenceOf(v.Claims)
-	if err != nil {
-		return "", errors.Join(ErrStatus, err)
-	}
-	if ref == nil {
-		return "", nil
-	}
-	resp, err := c.w.Web.Get(ctx, ref.URI, statuslist.MediaType)
-	if err != nil || resp.Status != http.StatusOK || resp.MediaType != statuslist.MediaType {
-		return StatusUnknown, nil
-	}
-	u, err := statuslist.Parse(strings.TrimSpace(string(resp.Body)))
-	if err != nil {
-		return "", errors.Join(ErrStatus, err)
-	}
-	key, served, err := c.list.StatusKey(ref.URI, u.Header()) // of many issuers' lists
-	if !served {
-		key, err = c.issuerKey(ctx, u.Header())
-	}
-	if err != nil {
-		return "", errors.Join(ErrStatus, err)
-	}
-	token, err := u.Verify(key, statuslist.Expect{URI: ref.URI, Now: c.w.Now(), Fetched: resp.Fetched})
-	if err != nil {
-		return "", errors.Join(ErrStatus, err)
-	}
-	status, err := token.Status(ref.Index)
-	switch {
-	case err != nil:
-		return "", errors.Join(ErrStatus, err)
-	case status == statuslist.Valid:
-		return StatusValid, nil
-	case status == statuslist.Suspended:
-		return StatusSuspended, nil
-	}
-	return "", ErrRevoked
 }
 
 // takeOwn takes an engagement, or a copy of an attestation. What is not in the registry yet is kept until it is.

@@ -323,6 +323,6 @@ func (c *collecting) isDue(ctx context.Context, configuration string) bool {
 	}
 	held, err := c.w.Credentials(ctx)
 	return err == nil && !slices.ContainsFunc(held, func(h Credential) bool {
-		return h.Issuer == c.grant.Issuer && h.Configuration == configuration && (h.Expires == nil || h.Expires.After(c.w.Now().AddDate(0, 0, 7)))
+		return h.Issuer == c.grant.Issuer && h.Configuration == configuration && h.Status != StatusRevoked && (h.Expires == nil || h.Expires.After(c.w.Now().AddDate(0, 0, 7)))
 	})
 }

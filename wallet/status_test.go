@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"akashi/internal/keys"
+	"akashi/internal/oid4vc"
 	"akashi/internal/statuslist"
 	"akashi/internal/web"
 	"akashi/issuer/issuertest"
@@ -35,7 +36,9 @@ func TestSharedStatusList(t *testing.T) {
 			o.Services = append(o.Services, trustlist.StatusService{URI: o.fake.srv.URL + "/shared/", Keys: []json.RawMessage{service.Public().JWK()}})
 			o.Publish()
 			uri := o.fake.srv.URL + "/shared/1"
-			o.fake.claims = func(_ int, claims map[string]any) { claims["status"] = statuslist.Reference{Index: 1, URI: uri}.Claim() }
+			o.fake.claims = func(_ int, claims map[string]any) {
+				claims["status"] = statuslist.Reference{Index: 1, URI: uri}.Claim()
+			}
 			l, err := statuslist.New(2, statuslist.MinEntries)
 			check(t, err)
 			check(t, l.Set(1, c.status))
@@ -60,5 +63,121 @@ func TestSharedStatusList(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// shareStatus lets a service of the trust list serve the status list of the fake issuer's cards, with the status that set gives the second.
+func (o *online) shareStatus() (set func(statuslist.Status)) {
+	service := issuertest.Key(o.t)
+	o.Services = append(o.Services, trustlist.StatusService{URI: o.fake.srv.URL + "/shared/", Keys: []json.RawMessage{service.Public().JWK()}})
+	o.Publish()
+	uri := o.fake.srv.URL + "/shared/1"
+	o.fake.claims = func(n int, claims map[string]any) {
+		claims["status"] = statuslist.Reference{Index: uint64(n), URI: uri}.Claim()
+	}
+	status := statuslist.Valid
+	o.fake.handle["/shared/1"] = func(w http.ResponseWriter, _ *http.Request) {
+		l, err := statuslist.New(2, statuslist.MinEntries)
+		check(o.t, err)
+		check(o.t, l.Set(1, status))
+		token, err := statuslist.SignToken(service, l, statuslist.TokenOptions{URI: uri, IssuedAt: o.Clock.Now(), TTL: time.Second, KeyID: service.Public().Thumbprint()})
+		check(o.t, err)
+		web.WriteBody(w, http.StatusOK, statuslist.MediaType, []byte(token))
+	}
+	return func(s statuslist.Status) { status = s }
+}
+
+// statuses returns the status of each card, in the order of their places in the list.
+func (o *online) statuses() []string {
+	held, err := o.wallet.Credentials(ctx)
+	check(o.t, err)
+	out := make([]string, len(held))
+	for _, h := range held {
+		var claims map[string]any
+		check(o.t, keys.DecodeJSON(h.Claims, &claims))
+		ref, err := statuslist.ReferenceOf(claims)
+		check(o.t, err)
+		out[ref.Index] = h.Status
+	}
+	return out
+}
+
+// TestStatusIsAskedAgain: a sync finds out what became of a card, from the service and not from the issuer.
+func TestStatusIsAskedAgain(t *testing.T) {
+	o := newOnline(t)
+	set := o.shareStatus()
+	if _, _, err := o.collect(o.fake.link(true)); err != nil {
+		t.Fatal(err)
+	}
+	was := wallet.StatusValid
+	for _, c := range []struct {
+		status statuslist.Status
+		is     string
+	}{{statuslist.Valid, wallet.StatusValid}, {statuslist.Suspended, wallet.StatusSuspended}, {statuslist.Valid, wallet.StatusValid}, {statuslist.Invalid, wallet.StatusRevoked}} {
+		set(c.status)
+		o.Clock.Set(o.Clock.Now().Add(time.Minute))
+		before := o.fake.asked["/shared/1"]
+		report := o.sync()
+		if got := o.statuses(); len(got) != 3 || got[0] != wallet.StatusValid || got[1] != c.is || got[2] != wallet.StatusValid {
+			t.Errorf("%s: got %v", c.is, got)
+		}
+		switch {
+		case was == c.is && len(report.Statuses) != 0, was != c.is && (len(report.Statuses) != 1 || report.Statuses[0].Was != was || report.Statuses[0].Is != c.is):
+			t.Errorf("%s after %s: reported %+v", c.is, was, report.Statuses)
+		case o.fake.asked["/shared/1"] != before+1:
+			t.Errorf("the list was fetched %d times", o.fake.asked["/shared/1"]-before)
+		}
+		was = c.is
+	}
+	held, err := o.wallet.Credentials(ctx)
+	check(t, err)
+	if held[0].Checked == nil || !held[0].Checked.Equal(o.Clock.Now()) {
+		t.Errorf("checked at %v", held[0].Checked)
+	}
+
+	// One that cannot be had changes nothing, a wrong one is an error.
+	o.Clock.Set(o.Clock.Now().Add(time.Minute))
+	o.fake.handle["/shared/1"] = http.NotFound
+	if report := o.sync(); len(report.Statuses) != 0 || o.statuses()[1] != wallet.StatusRevoked {
+		t.Errorf("out of reach: %+v, %v", report.Statuses, o.statuses())
+	}
+	o.fake.handle["/shared/1"] = func(w http.ResponseWriter, _ *http.Request) {
+		web.WriteBody(w, http.StatusOK, statuslist.MediaType, []byte("a.b.c"))
+	}
+	o.Clock.Set(o.Clock.Now().Add(time.Minute))
+	if _, err := o.wallet.Sync(ctx); !errors.Is(err, wallet.ErrStatus) || o.statuses()[1] != wallet.StatusRevoked {
+		t.Errorf("a list that is none: %v, %v", err, o.statuses())
+	}
+
+	o.wallet.Web = nil
+	if report := o.sync(); len(report.Statuses) != 0 {
+		t.Errorf("without a way to lists: %+v", report)
+	}
+}
+
+// TestIssuersOwnList: a list that the issuer serves itself is asked for by refresh alone, and a revoked card is then asked for anew.
+func TestIssuersOwnList(t *testing.T) {
+	o := newOnline(t)
+	o.fake.issuer = func(m *oid4vc.IssuerMetadata) { m.Batch = nil }
+	o.fake.claims = func(_ int, claims map[string]any) {
+		claims["status"] = statuslist.Reference{Index: 1, URI: o.fake.id() + "/status"}.Claim()
+	}
+	if _, _, err := o.collect(o.fake.link(true)); err != nil {
+		t.Fatal(err)
+	}
+	o.fake.status = statuslist.Invalid
+	o.Clock.Set(o.Clock.Now().Add(2 * time.Hour))
+	before := o.fake.asked["/o/1/status"]
+	if report := o.sync(); len(report.Statuses) != 0 || o.fake.asked["/o/1/status"] != before {
+		t.Errorf("sync asked the issuer: %+v", report)
+	}
+	got, err := o.wallet.Refresh(ctx)
+	if !errors.Is(err, wallet.ErrRevoked) || len(got.Statuses) != 1 || got.Statuses[0].Is != wallet.StatusRevoked {
+		t.Errorf("refresh: %+v, %v; want the card revoked, and the new one refused for the same reason", got, err)
+	}
+	held, err := o.wallet.Credentials(ctx)
+	check(t, err)
+	if len(held) != 1 || held[0].Status != wallet.StatusRevoked {
+		t.Errorf("%+v", held)
 	}
 }

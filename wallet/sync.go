@@ -17,11 +17,12 @@ import (
 
 // SyncReport says what a sync found.
 type SyncReport struct {
-	New         []Item   `json:"new"`
-	Incomplete  int      `json:"incomplete"`  // of the new ones: without all their disclosures; the issuer has them
-	Junk        []string `json:"junk"`        // slots found now that hold no attestation of this engagement: stream, period and rung
-	Unavailable []string `json:"unavailable"` // slots that are taken, by what the registry does not give; asked for again
-	Sent        int      `json:"sent"`        // own statements that got their receipt now
+	New         []Item         `json:"new"`
+	Incomplete  int            `json:"incomplete"`  // of the new ones: without all their disclosures; the issuer has them
+	Junk        []string       `json:"junk"`        // slots found now that hold no attestation of this engagement: stream, period and rung
+	Unavailable []string       `json:"unavailable"` // slots that are taken, by what the registry does not give; asked for again
+	Sent        int            `json:"sent"`        // own statements that got their receipt now
+	Statuses    []StatusChange `json:"statuses"`    // credentials that were suspended, revoked or made valid again since they were last asked about
 
 	// Proven says that whole buckets were read and every proof checked; else single keys were asked for, and the registry believed. AsOf is the
 	// time until which the registry's answers are complete, as the witnesses say.
@@ -29,16 +30,17 @@ type SyncReport struct {
 	AsOf   *time.Time `json:"as_of,omitempty"`
 }
 
-// Sync reads the slots of every engagement from the registry, stores what is new, and sends own statements that have no receipt yet.
+// Sync reads the slots of every engagement from the registry, stores what is new, and sends own statements that have no receipt yet. It asks about
+// the status of other credentials where a service on the trust list serves the list, and never an issuer.
 func (w *Wallet) Sync(ctx context.Context) (*SyncReport, error) {
-	report := &SyncReport{New: []Item{}, Junk: []string{}, Unavailable: []string{}}
+	report := &SyncReport{New: []Item{}, Junk: []string{}, Unavailable: []string{}, Statuses: []StatusChange{}}
 	err := w.collectAll(ctx, report)
 	settled := newCollected()
 	err = errors.Join(err, w.takeWaiting(ctx, settled))
 	report.New = append(report.New, settled.Items...)
 	sent, flushErr := w.flush(ctx)
 	report.Sent = sent
-	return report, errors.Join(err, flushErr)
+	return report, errors.Join(err, w.askStatuses(ctx, report), flushErr)
 }
 
 func (w *Wallet) collectAll(ctx context.Context, report *SyncReport) error {

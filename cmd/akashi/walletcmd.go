@@ -273,6 +273,7 @@ func (f *walletFlags) newSync(s streams) *cobra.Command {
 			for _, it := range report.New {
 				fmt.Fprintf(s.out, "new: %s %s from %s (%s)\n", it.Type, it.Period, it.Issuer, it.ID)
 			}
+			printStatuses(s, report.Statuses)
 			for _, place := range report.Junk {
 				fmt.Fprintf(s.out, "not valid, counts for nothing: %s\n", place)
 			}
@@ -286,6 +287,13 @@ func (f *walletFlags) newSync(s streams) *cobra.Command {
 			f.sayHowRead(s, report)
 			return nil
 		}),
+	}
+}
+
+// printStatuses says what became of credentials that the wallet had.
+func printStatuses(s streams, changes []wallet.StatusChange) {
+	for _, c := range changes {
+		fmt.Fprintf(s.out, "now %s, was %s: %s\n", c.Is, orNone(c.Was), c.ID)
 	}
 }
 
@@ -354,7 +362,7 @@ func (f *walletFlags) newList(s streams) *cobra.Command {
 				fmt.Fprintf(s.out, "%s  %-20s %-9s %s\n", it.ID, it.Type, it.Period, it.Issuer)
 			}
 			for _, c := range held {
-				fmt.Fprintf(s.out, "%s  %-20s %-9s %s\n", c.ID, inWords(c.Names), "", c.Issuer)
+				fmt.Fprintf(s.out, "%s  %-20s %-9s %s\n", c.ID, inWords(c.Names), c.Status, c.Issuer)
 			}
 			return nil
 		}),
@@ -394,7 +402,11 @@ func (f *walletFlags) showCredential(ctx context.Context, s streams, w *wallet.W
 		case f.json:
 			return s.json(c)
 		default:
-			fmt.Fprintf(s.out, "%s\n%s (%s) from %s, status %s\n%s\n", c.ID, inWords(c.Names), c.VCT, c.Issuer, orNone(c.Status), c.Claims)
+			checked := ""
+			if c.Checked != nil {
+				checked = " at " + clock(*c.Checked)
+			}
+			fmt.Fprintf(s.out, "%s\n%s (%s) from %s, status %s%s\n%s\n", c.ID, inWords(c.Names), c.VCT, c.Issuer, orNone(c.Status), checked, c.Claims)
 			return nil
 		}
 	}

@@ -258,6 +258,7 @@ func (f *walletFlags) printCollected(s streams, got *wallet.Collected) error {
 	if f.json {
 		return s.json(got)
 	}
+	printStatuses(s, got.Statuses)
 	for _, it := range got.Items {
 		fmt.Fprintf(s.out, "received: %s %s from %s (%s)\n", it.Type, it.Period, it.Issuer, it.ID)
 	}
