@@ -36,7 +36,7 @@ func TestOperationsGuide(t *testing.T) {
 	script := strings.NewReplacer("8440", ports+"0", "845$i", fmt.Sprint(atoi(t, ports)+1)+"$i", "846$i", fmt.Sprint(atoi(t, ports)+2)+"$i").Replace(shellBlocks(string(guide)))
 	dir := t.TempDir()
 	t.Cleanup(func() { stopAll(t, dir) })
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-e")
 	cmd.Dir, cmd.Stdin = dir, strings.NewReader(script)
@@ -110,12 +110,12 @@ func stopAll(t *testing.T, dir string) {
 			_ = p.Signal(os.Interrupt)
 		}
 	}
-	for range 100 { // until their stores are closed, so that the folder can be removed
+	// Until their stores are closed, so that the folder can be removed.
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		left, _ := filepath.Glob(filepath.Join(dir, "*", "*", "LOCK"))
 		more, _ := filepath.Glob(filepath.Join(dir, "*", "*", "*", "LOCK"))
 		if len(left)+len(more) == 0 {
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
 }

@@ -20,7 +20,7 @@ func TestFlushingStops(t *testing.T) {
 	}()
 	select {
 	case <-stopped:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Error("the flusher goes on after it was stopped")
 	}
 }

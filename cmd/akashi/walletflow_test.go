@@ -303,7 +303,7 @@ func (w *flowWorld) refresh(wa *wallet.Wallet) (*wallet.Collected, error) {
 	}
 	wa.Client = wallet.Client{Key: registered.Key, Attest: attested.Attest}
 	all := new(wallet.Collected)
-	for end := time.Now().Add(30 * time.Second); ; {
+	for end := time.Now().Add(patience); ; {
 		got, err := wa.Refresh(w.t.Context())
 		if err != nil {
 			return nil, err
