@@ -62,6 +62,15 @@ func render(w http.ResponseWriter, r *http.Request, status int, name string, dat
 		}
 	}
 	i18n.Remember(w, r)
+	writePage(w, status, lang, body)
+	if err != nil {
+		return fmt.Errorf("page %s: %w", name, err)
+	}
+	return nil
+}
+
+// writePage answers with a page as it is.
+func writePage(w http.ResponseWriter, status int, lang string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", pagePolicy)
@@ -72,10 +81,6 @@ func render(w http.ResponseWriter, r *http.Request, status int, name string, dat
 	h.Add("Vary", "Accept-Language, Cookie")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a reader that went away needs no answer
-	if err != nil {
-		return fmt.Errorf("page %s: %w", name, err)
-	}
-	return nil
 }
 
 const pageProblem = "problem"
