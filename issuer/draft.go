@@ -316,7 +316,7 @@ func (i *Issuer) completeOne(o *org, d *draft, day int64) error {
 	}
 	d.payload["vct"], d.payload["iss"], d.payload["iat"] = d.typ.VCT(), o.Issuer, day
 	d.payload["vct#integrity"] = typeIntegrity(d.typ)
-	d.payload["cnf"] = map[string]any{"jwk": d.enrolment.Holder}
+	d.payload["cnf"] = d.enrolment.cnf
 	return schemas.ValidateClaims(d.typ.VCT(), d.payload)
 }
 

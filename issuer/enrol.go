@@ -27,6 +27,31 @@ type Enrolment struct {
 	Delivery   json.RawMessage                                               `json:"delivery,omitempty"` // delivery JWK; none: the wallet collects from the issuer
 	Terms      attestation.Engagement                                        `json:"terms"`              // claims that were visible or disclosed, without the slots
 	Secrets    map[attestation.Stream]map[attestation.Period]registry.Secret `json:"secrets"`
+
+	cnf map[string]any // the claim, and
+	to  keys.Public    // the key of box B: the zero key without Delivery; see prepare
+}
+
+// prepare reads the keys, which every attestation of one engagement needs.
+func (e *Enrolment) prepare() (err error) {
+	var holder map[string]any
+	if err := keys.DecodeJSON(e.Holder, &holder); err != nil {
+		return err
+	}
+	e.cnf = map[string]any{"jwk": holder}
+	if len(e.Delivery) > 0 {
+		e.to, err = keys.ParsePublic(e.Delivery)
+	}
+	return err
+}
+
+// loadEnrolment returns what is stored under the reference.
+func loadEnrolment(tx store.Tx, orgID, reference string) (*Enrolment, error) {
+	e := new(Enrolment)
+	if err := store.GetJSON(tx, enrolKey(orgID, reference), e); err != nil {
+		return nil, err
+	}
+	return e, e.prepare()
 }
 
 // supportID returns the support organization's id, "" under self-support.
@@ -203,8 +228,8 @@ func openedSecrets(e *attestation.Engagement, want func(attestation.Stream) bool
 
 // earlier returns what is stored under the reference, nil when there is nothing. Another engagement there is an error.
 func (e *Enrolment) earlier(tx store.Tx, orgID string) (*Enrolment, error) {
-	old := new(Enrolment)
-	switch err := store.GetJSON(tx, enrolKey(orgID, e.Reference), old); {
+	old, err := loadEnrolment(tx, orgID, e.Reference)
+	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, nil
 	case err != nil:

@@ -27,7 +27,7 @@ type sealed struct {
 // chunk. When the registry gives no receipt the drafts stay stored, and that is no error.
 func (i *Issuer) issue(ctx context.Context, o *org, drafts []*draft) error {
 	g, running := errgroup.WithContext(ctx)
-	made, stored := make(chan sealed, 1), make(chan struct{}, 1)
+	made, stored := make(chan sealed, 1), make(chan []outgoing, 1)
 	sender := i.sender(o)
 	g.Go(func() error {
 		defer close(made)
@@ -51,11 +51,7 @@ func (i *Issuer) issue(ctx context.Context, o *org, drafts []*draft) error {
 			if err != nil {
 				return err
 			}
-			sender.recent.add(o.ID, records)
-			select {
-			case stored <- struct{}{}:
-			default: // the sender takes all that is there when it comes to it
-			}
+			stored <- records // which the sender takes at once, until there are no more
 		}
 		return nil
 	})
@@ -68,7 +64,12 @@ func (i *Issuer) issue(ctx context.Context, o *org, drafts []*draft) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	receipts := sender.receipts()
 	return each(drafts, func(d *draft) error {
+		if r := receipts[d.record.ID]; r != nil && !d.isEngagement() {
+			d.record = r
+			return nil
+		}
 		return i.Store.View(ctx, func(tx store.Tx) error { return d.settle(tx, o.ID) })
 	})
 }
@@ -100,7 +101,7 @@ func (i *Issuer) sign(o *org, chunk []*draft) (sealed, error) {
 }
 
 // store stores one chunk and returns the records as they are stored. After it they survive anything.
-func (i *Issuer) store(ctx context.Context, o *org, s sealed) (records []recentRecord, err error) {
+func (i *Issuer) store(ctx context.Context, o *org, s sealed) (records []outgoing, err error) {
 	err = i.Store.Update(ctx, func(tx store.Tx) error {
 		records = records[:0]
 		for n, d := range s.drafts {
@@ -120,24 +121,24 @@ func (i *Issuer) store(ctx context.Context, o *org, s sealed) (records []recentR
 
 // storeOne stores one draft. A record that had to leave its rung may have come to stand in this one's: then this one goes after it. The
 // draft stays as it is, for the transaction may run again.
-func (i *Issuer) storeOne(tx store.Tx, o *org, d *draft, out *octets) (recentRecord, error) {
+func (i *Issuer) storeOne(tx store.Tx, o *org, d *draft, out *octets) (outgoing, error) {
 	r := *d.record
 	switch _, err := tx.Get(r.slot(o.ID)); {
 	case err == nil:
 		if r.J, err = nextRung(tx, o.ID, d.ladder); err != nil {
-			return recentRecord{}, err
+			return outgoing{}, err
 		}
 		if out, err = i.sealOrPark(&r, o, d.enrolment, *out); err != nil {
-			return recentRecord{}, err
+			return outgoing{}, err
 		}
 	case !errors.Is(err, store.ErrNotFound):
-		return recentRecord{}, err
+		return outgoing{}, err
 	}
 	if err := errors.Join(r.save(tx, o.ID, out), r.saveLatest(tx, o.ID)); err != nil || !d.isEngagement() {
-		return recentRecord{&r, *out}, err
+		return outgoing{&r, out}, err
 	}
 	d.enrolment.Engagement = r.ID
-	return recentRecord{&r, *out}, d.enrolment.save(tx, o.ID)
+	return outgoing{&r, out}, d.enrolment.save(tx, o.ID)
 }
 
 func (i *Issuer) signOne(o *org, d *draft) (*octets, error) {

@@ -35,7 +35,7 @@ type reader struct {
 	o      *org
 	report *Report
 	drafts []*draft
-	find   func(reference string, e *Enrolment) error // reads an enrolment; nil where rows have none
+	find   func(reference string) (*Enrolment, error) // reads an enrolment; nil where rows have none
 
 	known     map[string]*Enrolment // by reference, nil where there is none
 	calendars map[string]payDays    // by engagement
@@ -49,7 +49,13 @@ func (i *Issuer) read(ctx context.Context, o *org, typ attestation.Type, f File,
 	if !slices.Contains(how.roles, o.Role) {
 		return nil, fmt.Errorf("%w: %s is for %v, this organization is listed as %s", ErrType, typ, how.roles, o.Role)
 	}
-	find := func(reference string, e *Enrolment) error { return i.get(ctx, enrolKey(o.ID, reference), e) }
+	find := func(reference string) (e *Enrolment, err error) {
+		err = i.Store.View(ctx, func(tx store.Tx) error {
+			e, err = loadEnrolment(tx, o.ID, reference)
+			return err
+		})
+		return e, err
+	}
 	r := &reader{i: i, o: o, report: report, find: find, known: map[string]*Enrolment{}, calendars: map[string]payDays{}}
 	if err := how.read(r, f); err != nil {
 		return nil, err
@@ -61,11 +67,8 @@ func (i *Issuer) read(ctx context.Context, o *org, typ attestation.Type, f File,
 func (r *reader) enrolment(row int, reference string) (*Enrolment, error) {
 	e, ok := r.known[reference]
 	if !ok {
-		e = new(Enrolment)
-		err := r.find(reference, e)
-		if errors.Is(err, store.ErrNotFound) {
-			e = nil
-		} else if err != nil {
+		var err error
+		if e, err = r.find(reference); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return nil, err
 		}
 		r.known[reference] = e
@@ -334,6 +337,10 @@ func (r *reader) engagement(row Row[EngagementRow]) {
 			refuse("delivery_proof", err.Error(), "take the delivery proof that `akashi wallet init` printed for this registry")
 			return
 		}
+	}
+	if err := e.prepare(); err != nil {
+		refuse("holder_jwk", err.Error(), "take the public JWK that `akashi wallet init` printed")
+		return
 	}
 	r.addEngagement(row.Row, e, row.Claims.DeliveryProof)
 }

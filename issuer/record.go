@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"akashi/attestation"
-	"akashi/internal/keys"
 	"akashi/internal/store"
 	"akashi/registry"
 )
@@ -167,14 +166,9 @@ func (i *Issuer) seal(r *record, o *org, e *Enrolment, sdJWT string) (out *octet
 	if out.a, err = registry.SealA(i.Rand, secret, r.Key, parts[0]); err != nil {
 		return nil, err
 	}
-	if len(e.Delivery) == 0 || r.Type == attestation.TypeEngagement {
-		return out, nil
+	if r.Type != attestation.TypeEngagement {
+		out.b, err = registry.SealB(e.to, r.Key, parts[1:])
 	}
-	delivery, err := keys.ParsePublic(e.Delivery)
-	if err != nil {
-		return nil, err
-	}
-	out.b, err = registry.SealB(delivery, r.Key, parts[1:])
 	return out, err
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,9 +16,11 @@ import (
 )
 
 const (
-	batchSize   = 250 // records of one submission: with the largest boxes it stays under the registry's bound for a request
-	maxInFlight = 16  // submissions that wait for their epoch at the same time
-	maxTries    = 5   // of one submission that meets a full queue
+	batchSize   = 500      // records of one submission
+	maxOctets   = 12 << 20 // octets of its boxes: under the registry's bound for a request
+	maxInFlight = 8        // submissions that wait for their epoch at the same time
+	maxHeld     = 4000     // records whose octets wait in memory to be sent; those of others are read from the store again
+	maxTries    = 5        // of one submission that meets a full queue
 	maxWait     = time.Minute
 )
 
@@ -60,7 +61,21 @@ func (i *Issuer) flushOrg(ctx context.Context, id string) (int, error) {
 func (i *Issuer) send(ctx context.Context, o *org) (sent int, err error) {
 	s := i.sender(o)
 	err = s.run(ctx, nil)
-	return s.sent, err
+	return len(s.receipts()), err
+}
+
+// outgoing is a record to be sent.
+type outgoing struct {
+	*record
+	octets *octets // nil: in the store
+}
+
+// size is a bound on the octets of the boxes.
+func (r outgoing) size() int {
+	if r.octets == nil {
+		return registry.MaxA + registry.MaxB
+	}
+	return len(r.octets.a) + len(r.octets.b)
 }
 
 // sender is one run of [Issuer.send].
@@ -68,20 +83,25 @@ func (i *Issuer) send(ctx context.Context, o *org) (sent int, err error) {
 // Of one ladder only the lowest rung without a receipt is ever under way, so a record that finds its slot taken can move up, and what stands
 // above it with it, without a gap and without changing octets that were sent.
 type sender struct {
-	i      *Issuer
-	o      *org
-	recent recent
-	busy   map[ladder]int // the rung that is under way; this and passed are for the goroutine of [sender.run] alone
-	passed bool           // the last look found more records in these ladders
+	i *Issuer
+	o *org
+
+	// These are for the goroutine of run alone.
+	queue  []outgoing
+	busy   map[ladder]int  // the rung that is in the queue or under way
+	begun  map[string]bool // IDs of records that were in the queue
+	held   int             // records in the queue or under way with their octets
+	passed bool            // there are more records in these ladders
 
 	mu      sync.Mutex // guards what follows
-	sent    int
+	logged  map[string]*record
+	moved   map[ladder]bool // records of these stand elsewhere than they were first stored
 	unclear map[ladder]bool
 	why     error // of the first unclear one for which there is more to say
 }
 
 func (i *Issuer) sender(o *org) *sender {
-	return &sender{i: i, o: o, busy: map[ladder]int{}, unclear: map[ladder]bool{}}
+	return &sender{i: i, o: o, busy: map[ladder]int{}, begun: map[string]bool{}, logged: map[string]*record{}, moved: map[ladder]bool{}, unclear: map[ladder]bool{}}
 }
 
 // wait leaves the record's ladder alone for the rest of the run.
@@ -95,41 +115,53 @@ func (s *sender) wait(r *record, why error) {
 }
 
 // waits reports whether the ladder is left alone.
-func (s *sender) waits(l ladder) bool {
+func (s *sender) waits(l ladder) bool { return s.has(s.unclear, l) }
+
+// has looks into one of the sets that mu guards.
+func (s *sender) has(set map[ladder]bool, l ladder) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.unclear[l]
+	return set[l]
+}
+
+// move notes that records of the ladder get other rungs.
+func (s *sender) move(l ladder) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.moved[l] = true
+}
+
+// receipts returns the records that got a receipt in this run, by ID.
+func (s *sender) receipts() map[string]*record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logged
 }
 
 // ended is a batch that is no longer under way.
 type ended struct {
-	batch []*record
+	batch []outgoing
 	err   error
 }
 
-// run sends in batches, several at a time, until nothing is left and stored is closed or nil; each signal of stored says that there is more.
+// run sends in batches, several at a time, until nothing is left and stored, over which come records that were just stored, is closed or nil.
 // A batch begins as soon as another ends. After the first that fails none is begun.
-func (s *sender) run(ctx context.Context, stored <-chan struct{}) (err error) {
+func (s *sender) run(ctx context.Context, stored <-chan []outgoing) (err error) {
 	var (
-		queue   [][]*record
 		running int
 		done    = make(chan ended, maxInFlight)
-		look    = true // there may be records to send
+		look    = true // the store may have records to send
 	)
 	for {
 		if look && err == nil {
-			var front []*record
-			front, err = s.front(ctx)
-			queue = slices.AppendSeq(queue, slices.Chunk(front, batchSize))
+			err = s.look(ctx)
 		}
-		for look = false; err == nil && len(queue) > 0 && running < maxInFlight; running++ {
-			batch := queue[0]
-			queue = queue[1:]
+		for look = false; err == nil && len(s.queue) > 0 && running < maxInFlight; running++ {
+			batch := s.take()
 			go func() { done <- ended{batch, s.sendBatch(ctx, batch)} }()
 		}
 		if err != nil {
-			queue = nil
-			s.recent.clear()
+			s.queue = nil
 		}
 		if running == 0 && stored == nil {
 			break
@@ -137,14 +169,12 @@ func (s *sender) run(ctx context.Context, stored <-chan struct{}) (err error) {
 		select {
 		case e := <-done:
 			running--
-			for _, r := range e.batch {
-				delete(s.busy, r.ladder())
-			}
-			look = s.passed || slices.ContainsFunc(e.batch, func(r *record) bool { return !r.Logged })
+			look = s.release(e.batch)
 			err = cmp.Or(err, e.err)
-		case _, more := <-stored:
-			if look = true; !more {
-				stored = nil
+		case records, more := <-stored:
+			s.add(records)
+			if !more { // a last look
+				stored, look = nil, s.passed
 			}
 		}
 	}
@@ -154,39 +184,78 @@ func (s *sender) run(ctx context.Context, stored <-chan struct{}) (err error) {
 	return err
 }
 
-// front returns the records to send next, and makes their ladders busy: of every ladder that is neither busy nor unclear the lowest rung without
-// a receipt.
-func (s *sender) front(ctx context.Context) (front []*record, err error) {
+// add queues records that were just stored. Those that must wait for others of their ladder are found by a later look.
+func (s *sender) add(records []outgoing) {
+	for _, r := range records {
+		l := r.ladder()
+		if s.begun[r.ID] || r.NoRoom || s.waits(l) {
+			continue
+		}
+		if _, busy := s.busy[l]; busy || s.has(s.moved, l) {
+			s.passed = true
+			continue
+		}
+		if s.held < maxHeld {
+			s.held++
+		} else {
+			r.octets = nil
+		}
+		s.enqueue(r)
+	}
+}
+
+func (s *sender) enqueue(r outgoing) {
+	s.busy[r.ladder()] = r.J
+	s.begun[r.ID] = true
+	s.queue = append(s.queue, r)
+}
+
+// look queues what the store has without a receipt: of every ladder that is neither busy nor unclear the lowest rung.
+func (s *sender) look(ctx context.Context) error {
 	s.passed = false
-	err = s.i.Store.View(ctx, func(tx store.Tx) error {
+	return s.i.Store.View(ctx, func(tx store.Tx) error {
 		return tx.Scan([]byte(prefixPending+s.o.ID+"/"), func(_, slot []byte) error {
-			r, err := s.pending(tx, slot)
-			if err != nil {
+			r := new(record)
+			if err := store.GetJSON(tx, slot, r); err != nil {
 				return err
 			}
 			l := r.ladder()
 			if j, busy := s.busy[l]; busy {
 				s.passed = s.passed || r.J != j
 			} else if !s.waits(l) {
-				front = append(front, r)
-				s.busy[l] = r.J
+				s.enqueue(outgoing{record: r})
 			}
 			return nil
 		})
 	})
-	return front, err
 }
 
-func (s *sender) pending(tx store.Tx, slot []byte) (*record, error) {
-	if f, ok := s.recent.of(slot); ok {
-		return f.record, nil
+// take takes the records of one submission from the queue.
+func (s *sender) take() []outgoing {
+	n, size := 0, 0
+	for n < len(s.queue) && n < batchSize && (n == 0 || size+s.queue[n].size() <= maxOctets) {
+		size += s.queue[n].size()
+		n++
 	}
-	r := new(record)
-	return r, store.GetJSON(tx, slot, r)
+	batch := s.queue[:n:n]
+	s.queue = s.queue[n:]
+	return batch
+}
+
+// release frees the ladders of a batch that is no longer under way, and reports whether the store may have something to send in them.
+func (s *sender) release(batch []outgoing) (look bool) {
+	for _, r := range batch {
+		delete(s.busy, r.ladder())
+		if r.octets != nil {
+			s.held--
+		}
+		look = look || !r.Logged
+	}
+	return look || s.passed
 }
 
 // sendBatch submits one batch and notes the receipts. Records without one stay pending.
-func (s *sender) sendBatch(ctx context.Context, records []*record) error {
+func (s *sender) sendBatch(ctx context.Context, records []outgoing) error {
 	wire, err := s.wire(ctx, records)
 	if err != nil {
 		return err
@@ -206,40 +275,36 @@ func (s *sender) sendBatch(ctx context.Context, records []*record) error {
 		}
 		r.Index = result.Index // of the record, or of what is said to hold its slot: as stated
 		if result.Status == registry.StatusConflict {
-			taken = append(taken, r)
+			taken = append(taken, r.record)
 			continue
 		}
 		r.Logged, r.Receipt = true, s.i.Now().Unix()
-		logged = append(logged, r)
+		logged = append(logged, r.record)
 	}
 	if err := s.note(ctx, logged); err != nil {
 		return err
 	}
-	s.recent.drop(s.o.ID, records)
 	return s.resolve(ctx, taken)
 }
 
 // wire returns what the registry is sent: the stored octets.
-func (s *sender) wire(ctx context.Context, records []*record) ([]registry.Record, error) {
+func (s *sender) wire(ctx context.Context, records []outgoing) ([]registry.Record, error) {
 	out := make([]registry.Record, len(records))
 	err := s.i.Store.View(ctx, func(tx store.Tx) error {
 		for n, r := range records {
-			o, err := s.octets(tx, r.slot(s.o.ID))
-			if err != nil {
-				return err
+			o := r.octets
+			if o == nil {
+				loaded, err := loadOctets(tx, r.slot(s.o.ID))
+				if err != nil {
+					return err
+				}
+				o = &loaded
 			}
 			out[n] = registry.Record{X: r.X, A: o.a, B: o.b}
 		}
 		return nil
 	})
 	return out, err
-}
-
-func (s *sender) octets(tx store.Tx, slot []byte) (octets, error) {
-	if f, ok := s.recent.of(slot); ok {
-		return f.octets, nil
-	}
-	return loadOctets(tx, slot)
 }
 
 // submit signs and sends one submission, and waits where the registry has no room just now.
@@ -277,8 +342,10 @@ func (s *sender) note(ctx context.Context, logged []*record) error {
 	})
 	if err == nil {
 		s.mu.Lock()
-		s.sent += len(logged)
-		s.mu.Unlock()
+		defer s.mu.Unlock()
+		for _, r := range logged {
+			s.logged[r.ID] = r
+		}
 	}
 	return err
 }
@@ -332,13 +399,14 @@ func (s *sender) enrolment(ctx context.Context, r *record) (*Enrolment, error) {
 	if r.Type == attestation.TypeEngagement {
 		engagement = r.ID
 	}
-	e := new(Enrolment)
+	var e *Enrolment
 	err := s.i.Store.View(ctx, func(tx store.Tx) error {
 		reference, err := tx.Get(engagementKey(s.o.ID, engagement))
 		if err != nil {
 			return err
 		}
-		return store.GetJSON(tx, enrolKey(s.o.ID, string(reference)), e)
+		e, err = loadEnrolment(tx, s.o.ID, string(reference))
+		return err
 	})
 	return e, err
 }
@@ -356,7 +424,7 @@ func (s *sender) moveUp(ctx context.Context, r *record) error {
 	if err != nil {
 		return err
 	}
-	s.recent.forget(r.ladder())
+	s.move(r.ladder())
 	return s.i.Store.Update(ctx, func(tx store.Tx) error {
 		now := new(record)
 		if err := store.GetJSON(tx, r.slot(s.o.ID), now); errors.Is(err, store.ErrNotFound) || err == nil && (now.ID != r.ID || now.Logged) {

@@ -141,7 +141,7 @@ func (i *Issuer) withdraw(ctx context.Context, o *org, r *record) (recorded bool
 
 // withdrawal makes the draft of the rung from the attestation as it was signed.
 func (i *Issuer) withdrawal(ctx context.Context, o *org, r *record) (*draft, error) {
-	d := &draft{typ: r.Type, stream: r.Stream, period: r.Period, enrolment: new(Enrolment)}
+	d := &draft{typ: r.Type, stream: r.Stream, period: r.Period}
 	var sdJWT []byte
 	err := i.Store.View(ctx, func(tx store.Tx) error {
 		stored, err := loadOctets(tx, r.slot(o.ID))
@@ -154,7 +154,8 @@ func (i *Issuer) withdrawal(ctx context.Context, o *org, r *record) (*draft, err
 			return err
 		}
 		d.reference = string(reference)
-		return store.GetJSON(tx, enrolKey(o.ID, d.reference), d.enrolment)
+		d.enrolment, err = loadEnrolment(tx, o.ID, d.reference)
+		return err
 	})
 	if err != nil {
 		return nil, err

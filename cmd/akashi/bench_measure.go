@@ -57,7 +57,7 @@ func median[T ~int64 | ~float64](values []T) T {
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// stopBench stops an instance. The client lets go first: servers give an HTTP/2 connection in use a second before they close it.
+// stopBench stops an instance. The client lets go of its connections first, so that no server waits for it.
 func stopBench(ctx context.Context, in *instance) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()

@@ -137,9 +137,12 @@ func httpClient(caPaths ...string) (*http.Client, error) {
 		Timeout: time.Minute,
 		Transport: &http.Transport{
 			TLSClientConfig:     &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
-			MaxIdleConnsPerHost: 8,
+			// HTTP/1.1: submissions and sealed records are bodies of megabytes, which HTTP/2 would cut into frames of 16 KiB, each
+			// copied and passed between goroutines. It needs as many connections as there are requests at a time.
+			MaxIdleConnsPerHost: 32,
 			IdleConnTimeout:     time.Minute,
-			ForceAttemptHTTP2:   true,
+			WriteBufferSize:     32 << 10,
+			ReadBufferSize:      32 << 10,
 		},
 	}, nil
 }

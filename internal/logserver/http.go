@@ -1,6 +1,7 @@
 package logserver
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -242,7 +243,10 @@ func (s *Server) serveRecords(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", registry.TypeOctetsRecords)
 	w.Header().Set("Cache-Control", "no-store")
-	_ = registry.WriteRecords(w, records) // what is cut short does not read
+	out := bufio.NewWriterSize(w, 64<<10) // a record has small parts, and each write would be a packet of its own
+	if registry.WriteRecords(out, records) == nil { // what is cut short does not read
+		_ = out.Flush()
+	}
 }
 
 // answerWith returns a function that writes an answer or an error.
