@@ -3,11 +3,11 @@ package verifier
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -66,6 +66,7 @@ type assessmentPage struct {
 	Legend     []legendItem
 	Notes      []string // keys of texts under the matrix
 	Deviations []deviation
+	Bases      []basis // of the deviations
 	Checks     []checkGroup
 	Passed     int // of Checks
 	Doubts     []checkLine
@@ -107,8 +108,6 @@ type caseHead struct {
 	Employer, Support string
 	From, To          string
 	Months            int
-	CheckpointSize    uint64
-	CheckpointRoot    string
 }
 
 // answer is the first line: what the reviewer came to learn.
@@ -150,7 +149,7 @@ func newAssessmentPage(lang string, file []byte, trust evidence.Trust) (*assessm
 	p.AsOf = momentOf(result.Assessment.AsOf)
 	p.Case = v.head()
 	p.Drawers = v.drawers()
-	p.Deviations = v.deviations()
+	p.Deviations, p.Bases = v.deviations(), v.bases()
 	p.Blocks, p.Legend, p.Notes = v.matrices(), v.legend(), v.notes()
 	p.Checks, p.Doubts = groupChecks(&p.text, result.Checks, c), checkLines(&p.text, troubles(slices.Concat(result.Checks, result.Assessment.Checks)))
 	p.countPassed()
@@ -239,7 +238,7 @@ func (t *texts) period(p string) string {
 	switch period.Kind() {
 	case attestation.Month:
 		first := period.First()
-		return t.t("assessment.period_month", "y", first.Year, "m", int(first.Month))
+		return t.t("assessment.period_month", "y", first.Year, "m", t.monthName(first))
 	case attestation.Quarter:
 		first := period.First()
 		return t.t("assessment.period_quarter", "y", first.Year, "q", (int(first.Month)+2)/3)
@@ -247,6 +246,14 @@ func (t *texts) period(p string) string {
 		return t.t("assessment.period_year", "y", period.First().Year)
 	}
 	return t.t("assessment.period_event", "d", p)
+}
+
+// monthName is a number in Japanese, and the beginning of the name in English.
+func (t *texts) monthName(d attestation.Date) string {
+	if t.lang == "en" {
+		return d.Month.String()[:3]
+	}
+	return strconv.Itoa(int(d.Month))
 }
 
 // yen writes an amount as on a payslip.
@@ -294,14 +301,10 @@ func (v *view) index() {
 }
 
 func (v *view) head() *caseHead {
-	e, root := v.facts.Shown, ""
-	if lines := strings.Split(v.assessment.VerdictBasis.Checkpoint, "\n"); len(lines) > 2 {
-		root = lines[2]
-	}
+	e := v.facts.Shown
 	h := &caseHead{
 		Employer: v.pick(e.Employer.Name), From: v.period(string(v.facts.First)), To: v.period(string(v.facts.Last)),
-		Months:         len(attestation.PeriodsBetween(attestation.Month, v.facts.First.First(), v.facts.Last.Last())),
-		CheckpointSize: v.facts.LogSize, CheckpointRoot: hexOf(root),
+		Months: len(attestation.PeriodsBetween(attestation.Month, v.facts.First.First(), v.facts.Last.Last())),
 	}
 	if e.Support != nil {
 		h.Support = v.pick(e.Support.Name)
@@ -312,24 +315,8 @@ func (v *view) head() *caseHead {
 	return h
 }
 
-// hexOf writes a hash of a checkpoint, which is base64 there (C2SP tlog-checkpoint), in the notation that people read out.
-func hexOf(b64 string) string {
-	b, err := base64.StdEncoding.DecodeString(b64)
-	if err != nil {
-		return ""
-	}
-	return hex.EncodeToString(b)
-}
-
-// holderKeys are the parties that can owe a duty, in the order of the answer, with the names of their texts.
-var holderKeys = []struct {
-	role attestation.Role
-	key  string
-}{
-	{attestation.AcceptingOrganization, "assessment.employer"},
-	{attestation.SupportOrganization, "assessment.supporter"},
-	{attestation.Worker, "assessment.worker"},
-}
+// holders are the parties that can owe a duty, in the order of the answer.
+var holders = []attestation.Role{attestation.AcceptingOrganization, attestation.SupportOrganization, attestation.Worker}
 
 func holderKey(role attestation.Role) string { return "role." + string(role) }
 
@@ -392,18 +379,13 @@ func (v *view) answerWithoutGap(done int) string {
 
 // holders counts the gaps by who owes the duty, the worker's own in the same table, and what was not shown.
 func (v *view) holders() (out []holderCount) {
-	for _, h := range holderKeys {
-		c := holderCount{Count: v.gapsOf(h.role), Key: h.key}
+	for _, role := range holders {
+		c := holderCount{Count: v.gapsOf(role), Key: holderKey(role)}
 		c.Hot = c.Count > 0
-		if d := v.breakdown(h.role); d != "" {
+		if d := v.breakdown(role); d != "" {
 			c.Details = append(c.Details, d)
 		}
-		if h.role == attestation.AcceptingOrganization {
-			if amount, more := v.unshown(); amount > 0 {
-				c.Details = append(c.Details, v.t(atLeast("assessment.unshown_short", more), "yen", yen(amount)))
-			}
-		}
-		if h.role == attestation.Worker {
+		if role == attestation.Worker {
 			c.Details = append(c.Details, v.diligence())
 		}
 		out = append(out, c)

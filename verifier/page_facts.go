@@ -20,10 +20,9 @@ type deviation struct {
 	Number, Drawer string
 	Period, Title  string
 	Due            string
-	Basis          string
-	Word, Class    string
+	Word           string
 	Facts          string
-	Proof          string
+	Proof          []string
 	Holder         string // key
 	Principal      string // who answers too
 	Actions        string // "" for none
@@ -37,13 +36,42 @@ func (v *view) deviations() (out []deviation) {
 		}
 		f := &v.assessment.Findings[i]
 		out = append(out, deviation{
-			Number: number, Drawer: drawerID(f), Period: v.period(f.Period), Title: v.pick(f.Title),
-			Due: v.t("assessment.due_on", "d", v.shortDay(f.Due), "rule", v.dueRule(obligationOf(f))), Basis: v.basis(f),
-			Word: strings.TrimSpace(v.word(f.Finding) + " " + v.detail(f)), Class: classes[glyph(f.Finding)],
+			Number: number, Drawer: drawerID(f), Period: v.shortPeriod(f.Period), Title: v.pick(f.Title),
+			Due:   v.t("assessment.due_on", "d", v.shortDay(f.Due), "rule", v.dueRule(obligationOf(f))),
+			Word:  strings.TrimSpace(v.word(f.Finding) + " " + v.detail(f)),
 			Facts: v.fact(f), Proof: v.proof(f), Holder: holderKey(f.DutyHolder), Principal: v.principal(f), Actions: v.actions(f),
 		})
 	}
 	return out
+}
+
+// basis is the law that obligations rest on, named once for all their gaps.
+type basis struct{ Titles, Law string }
+
+func (v *view) bases() (out []basis) {
+	for i := range v.assessment.Findings {
+		f := &v.assessment.Findings[i]
+		if !f.Finding.Gap() {
+			continue
+		}
+		title, law := v.pick(f.Title), v.basis(f)
+		at := slices.IndexFunc(out, func(b basis) bool { return b.Law == law })
+		switch {
+		case at < 0:
+			out = append(out, basis{title, law})
+		case !strings.Contains(out[at].Titles, title):
+			out[at].Titles += v.t("assessment.list") + title
+		}
+	}
+	return out
+}
+
+// shortPeriod is the period of a duty in a line of text, an event by its short date.
+func (v *view) shortPeriod(p string) string {
+	if event, err := attestation.ParseDate(p); err == nil {
+		return v.t("assessment.period_event", "d", v.shortDay(event))
+	}
+	return v.period(p)
 }
 
 // obligationOf returns the row of the register that was in force for a finding.
@@ -70,10 +98,10 @@ func (v *view) principal(f *compliance.DutyFinding) string {
 	var names []string
 	for _, role := range f.AlsoAnswerable {
 		if name := v.nameOf(role); name != "" {
-			names = append(names, v.note("principal")+name)
+			names = append(names, v.t("assessment.principal", "note", v.note("principal"), "name", name))
 		}
 	}
-	return strings.Join(names, v.t("assessment.list"))
+	return strings.Join(names, "")
 }
 
 func (v *view) nameOf(role attestation.Role) string {
@@ -92,10 +120,7 @@ func (v *view) shortDay(d attestation.Date) string {
 	if d.IsZero() {
 		return "–"
 	}
-	month := strconv.Itoa(int(d.Month))
-	if v.lang == "en" {
-		month = d.Month.String()[:3]
-	}
+	month := v.monthName(d)
 	if d.Year == attestation.DateOf(v.assessment.AsOf).Year {
 		return v.t("assessment.day", "m", month, "d", d.Day)
 	}
@@ -134,7 +159,7 @@ func (v *view) fact(f *compliance.DutyFinding) string {
 
 // absence names the streams that hold nothing, and what invalid records stand in their place, by whom.
 func (v *view) absence(f *compliance.DutyFinding) string {
-	out := v.t("fact.absent", "streams", v.streamNames(f), "at", v.shortDay(attestation.DateOf(f.AsOf)))
+	out := v.t("fact.absent", "streams", v.streamNames(f))
 	for _, e := range v.junkOf(f) {
 		who := e.entry.Submitter
 		if name := v.pick(v.facts.Names[who]); name != "" {
@@ -146,7 +171,7 @@ func (v *view) absence(f *compliance.DutyFinding) string {
 		out += v.t("fact.invalid", "day", v.shortDay(attestation.DateOf(e.entry.ExistedBy)), "who", who)
 	}
 	if amount, known := v.unshownOf(f); known && amount > 0 {
-		out += v.t("fact.amount", "yen", yen(amount))
+		out += v.t("fact.estimated", "yen", yen(amount))
 	}
 	return out
 }
@@ -288,10 +313,9 @@ func (v *view) remedyOf(f *compliance.DutyFinding) (last *attestation.Remedy) {
 }
 
 // proof lists what a gap is shown by.
-func (v *view) proof(f *compliance.DutyFinding) string {
-	var parts []string
+func (v *view) proof(f *compliance.DutyFinding) (parts []string) {
 	if f.Finding == compliance.Absent {
-		parts = append(parts, v.t("fact.absence_proof"))
+		parts = append(parts, v.t("fact.absence_proof", "at", v.shortDay(attestation.DateOf(f.AsOf))))
 	}
 	for _, e := range v.entriesOf(f) {
 		key := "type." + string(e.ladder.Stream.Type())
@@ -300,7 +324,7 @@ func (v *view) proof(f *compliance.DutyFinding) string {
 		}
 		parts = append(parts, v.t("fact.recorded", "what", v.t(key), "day", v.shortDay(attestation.DateOf(e.entry.ExistedBy)), "index", e.entry.Index))
 	}
-	return strings.Join(parts, v.t("assessment.list"))
+	return parts
 }
 
 // organization is a party as the drawer names it.
@@ -348,7 +372,7 @@ var checkGroups = []struct {
 		return t.t("checks.absence_value", "n", c.Absent)
 	}},
 	{"checkpoint", []string{evidence.CodeCheckpointSignature, evidence.CodeNotes, evidence.CodeNotesUsed}, func(t *texts, c *evidence.Case) string {
-		return t.t("checks.checkpoint_value", "size", c.LogSize, "at", clockOf(c.AbsentAsOf))
+		return t.t("checks.checkpoint_value", "size", c.LogSize, "at", c.AbsentAsOf.In(attestation.JST).Format("1/2 15:04"))
 	}},
 	{"witnesses", []string{evidence.CodeCheckpointWitnesses, evidence.CodePolicyPair}, func(t *texts, c *evidence.Case) string {
 		return t.t("checks.signers_value", "n", c.Witnesses.Signed, "of", c.Witnesses.Of)
@@ -432,6 +456,7 @@ func troubles(checks []compliance.Check) (out []compliance.Check) {
 // checkLine is one check in words.
 type checkLine struct {
 	Code, Sentence, Detail string
+	Doubt                  string // the sentence where it cannot tell, for some
 	Result                 compliance.Result
 }
 
@@ -446,6 +471,9 @@ func checkLines(t *texts, checks []compliance.Check) (out []checkLine) {
 		line := checkLine{Code: c.Code, Detail: c.Detail, Result: c.Result}
 		if key := "check." + c.Code; i18n.Has(key) { // else a newer release made it: the code is all there is to say
 			line.Sentence = t.t(key)
+		}
+		if key := "doubt." + c.Code; c.Result == compliance.CannotTell && i18n.Has(key) {
+			line.Doubt = t.t(key)
 		}
 		out = append(out, line)
 	}

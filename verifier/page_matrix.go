@@ -42,6 +42,7 @@ type cellItem struct {
 	Word   string // of the finding, with what belongs to it
 	Mark   string // of a legend line
 	Detail string // days, yen or date, always shown
+	Short  string // the same as it fits into the cell
 	Gap    string // E-1
 	Drawer string
 }
@@ -192,6 +193,7 @@ func (c *cell) finish(v *view) {
 func (v *view) cellItem(i int) cellItem {
 	f := &v.assessment.Findings[i]
 	item := cellItem{Glyph: glyph(f.Finding), Word: v.word(f.Finding), Detail: v.detail(f), Gap: v.gaps[i], Drawer: drawerID(f)}
+	item.Short = strings.NewReplacer(" days", "d", " day", "d").Replace(item.Detail)
 	for _, n := range v.additions(f) {
 		item.Word += v.t("assessment.addition", "note", v.note(n))
 		switch n {
