@@ -2,7 +2,10 @@ package verifier_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -12,12 +15,14 @@ import (
 	"time"
 
 	"akashi/attestation"
+	"akashi/internal/dcql"
 	"akashi/internal/evidence"
 	"akashi/internal/evidence/evidencetest"
 	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
 	"akashi/internal/sdjwt"
 	"akashi/registry"
+	"akashi/registry/trustlist"
 	"akashi/verifier"
 )
 
@@ -83,6 +88,12 @@ func TestHostilePresentations(t *testing.T) {
 		{"aud without prefix", kbClaim("aud", "verifier.test"), "kb.audience"},
 		{"aud as array", kbClaim("aud", []string{"x509_san_dns:verifier.test"}), "kb.claims"},
 		{"sd_hash", kbClaim("sd_hash", strings.Repeat("A", 43)), "kb.sd_hash"},
+		{"sd_hash missing", binding(func(_ keys.Header, claims map[string]any) { delete(claims, "sd_hash") }), "kb.claims"},
+		{"sd_hash in standard base64", kbClaim("sd_hash", strings.Repeat("A", 43)+"="), "kb.sd_hash"},
+		{"iat missing", binding(func(_ keys.Header, claims map[string]any) { delete(claims, "iat") }), "kb.claims"},
+		{"iat as text", kbClaim("iat", "now"), "kb.claims"},
+		{"key binding expired", kbClaim("exp", now.Add(-time.Second).Unix()), "kb.iat"},
+		{"key binding without typ", binding(func(h keys.Header, _ map[string]any) { delete(h, "typ") }), "kb.type"},
 		{"disclosure left out after binding", func(_ *oid4vc.PresentationRequest, p parts) string { p.disclosures = nil; return p.String() }, "kb.sd_hash"},
 		{"iat long ago", kbClaim("iat", now.Add(-10*time.Minute).Unix()), "kb.iat"},
 		{"iat ahead", kbClaim("iat", now.Add(10*time.Minute).Unix()), "kb.iat"},
@@ -115,6 +126,13 @@ func TestHostilePresentations(t *testing.T) {
 		{"issuer unknown", credential(func(h keys.Header, _ map[string]any) { h["kid"] = stranger.Public().Thumbprint() }), "issuer.listed"},
 		{"issuer's key not named", credential(func(h keys.Header, _ map[string]any) { delete(h, "kid") }), "issuer.listed"},
 		{"iss of another", claim("iss", w.Bank.Issuer), "credential.issuer"},
+		{"issuer not accredited for the type", func(r *oid4vc.PresentationRequest, p parts) string {
+			p.jwt = signedAnew(t, w.Bank.Key, p.jwt, func(h keys.Header, claims map[string]any) {
+				h["kid"], claims["iss"] = w.Bank.Key.Public().Thumbprint(), w.Bank.Issuer
+			})
+			return p.rebound(w, r)
+		}, "issuer.accredited"},
+		{"issuer not accredited at the time", claim("iat", evidencetest.At(2025, 9, 30, 0).Unix()), "issuer.accredited"},
 		{"typ of the credential", credential(func(h keys.Header, _ map[string]any) { h["typ"] = "vc+sd-jwt" }), "credential.typ"},
 		{"vct", claim("vct", attestation.TypeWageReceipt.VCT()), "credential.vct"},
 		{"vct missing", credential(func(_ keys.Header, claims map[string]any) { delete(claims, "vct") }), "credential.vct"},
@@ -137,6 +155,36 @@ func TestHostilePresentations(t *testing.T) {
 			sd := claims["_sd"].([]any)
 			claims["_sd"] = append(sd, sd[0])
 		}), "disclosure.digest_twice"},
+		{"digest that is no text", credential(func(_ keys.Header, claims map[string]any) {
+			claims["_sd"] = append(claims["_sd"].([]any), 1)
+		}), "disclosure.digests"},
+		{"a claim that must be visible hidden", func(r *oid4vc.PresentationRequest, p parts) string {
+			hidden := base64.RawURLEncoding.EncodeToString([]byte(`["AAAAAAAAAAAAAAAAAAAAAA","status",{}]`))
+			digest := sha256.Sum256([]byte(hidden))
+			p.jwt = signedAnew(t, w.Employer.Key, p.jwt, func(_ keys.Header, claims map[string]any) {
+				claims["_sd"] = append(claims["_sd"].([]any), base64.RawURLEncoding.EncodeToString(digest[:]))
+			})
+			p.disclosures = append(p.disclosures, hidden)
+			return p.rebound(w, r)
+		}, "disclosure.never"},
+		{"a disclosure named _sd", func(r *oid4vc.PresentationRequest, p parts) string {
+			hidden := base64.RawURLEncoding.EncodeToString([]byte(`["AAAAAAAAAAAAAAAAAAAAAA","_sd",[]]`))
+			digest := sha256.Sum256([]byte(hidden))
+			p.jwt = signedAnew(t, w.Employer.Key, p.jwt, func(_ keys.Header, claims map[string]any) {
+				claims["_sd"] = append(claims["_sd"].([]any), base64.RawURLEncoding.EncodeToString(digest[:]))
+			})
+			p.disclosures = append(p.disclosures, hidden)
+			return p.String()
+		}, "disclosure.reserved_name"},
+		{"alg none", func(r *oid4vc.PresentationRequest, p parts) string {
+			segments := strings.Split(p.jwt, ".")
+			p.jwt = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"dc+sd-jwt","kid":"`+w.Employer.Key.Public().Thumbprint()+`"}`)) + "." + segments[1] + "."
+			return p.rebound(w, r)
+		}, "credential.algorithm"},
+		{"critical header", func(r *oid4vc.PresentationRequest, p parts) string {
+			p.jwt = signedAnew(t, w.Employer.Key, p.jwt, func(h keys.Header, _ map[string]any) { h["crit"] = []string{"x"} })
+			return p.String()
+		}, "credential.header"},
 		{"claim shown and hidden", claim("net", 1), "disclosure.name_taken"},
 		{"claim asked for withheld", func(r *oid4vc.PresentationRequest, p parts) string {
 			p.disclosures = nil
@@ -215,6 +263,10 @@ func TestHostileResponses(t *testing.T) {
 			_, rest, _ := strings.Cut(compact, ".")
 			return "eyJhbGciOiJFQ0RILUVTIiwiZW5jIjoiQTEyOENCQy1IUzI1NiJ9." + rest // {"alg":"ECDH-ES","enc":"A128CBC-HS256"}
 		}), 400, "response.decrypt"},
+		{"key wrapping", both, sealed(func(compact string) string {
+			_, rest, _ := strings.Cut(compact, ".")
+			return "eyJhbGciOiJFQ0RILUVTK0ExMjhLVyIsImVuYyI6IkEyNTZHQ00ifQ." + rest // {"alg":"ECDH-ES+A128KW","enc":"A256GCM"}
+		}), 400, "response.decrypt"},
 		{"ciphertext changed", both, sealed(func(compact string) string { return compact[:len(compact)-4] + "AAAA" }), 400, "response.decrypt"},
 		{"presentation of another request", both, func(r *oid4vc.PresentationRequest) (string, string) {
 			other := w.fetch(w.create(verifier.CreateOptions{Query: wageQuery(t)}).Link)
@@ -233,6 +285,20 @@ func TestHostileResponses(t *testing.T) {
 		{"parameter twice", plain, body(oid4vc.MediaTypeForm, "state=a&state=b"), 400, "response.form"},
 		{"no form", plain, body(oid4vc.MediaTypeForm, "%zz"), 400, "response.form"},
 		{"JSON", plain, body("application/json", "{}"), 400, "response.form"},
+		{"vp_token as array", plain, body(oid4vc.MediaTypeForm, `vp_token=["x"]`), 400, "response.vp_token"},
+		{"vp_token as text", plain, body(oid4vc.MediaTypeForm, `vp_token=x~y~`), 400, "response.vp_token"},
+		{"empty array", plain, body(oid4vc.MediaTypeForm, `vp_token={"wage":[]}`), 400, "response.vp_token"},
+		{"object for a text", plain, body(oid4vc.MediaTypeForm, `vp_token={"wage":[{}]}`), 400, "response.vp_token"},
+		{"empty id", plain, body(oid4vc.MediaTypeForm, `vp_token={"":["x"]}&state=x`), 400, "response.state"},
+		{"no JWE", both, body(oid4vc.MediaTypeForm, `response=x`), 400, "response.decrypt"},
+		{"a signed token for a JWE", both, body(oid4vc.MediaTypeForm, `response=e30.e30.AA`), 400, "response.decrypt"},
+		{"JWE and vp_token", both, body(oid4vc.MediaTypeForm, `response=x&vp_token={}`), 400, "response.form"},
+		{"error and vp_token", plain, body(oid4vc.MediaTypeForm, `error=access_denied&vp_token={}`), 400, "response.form"},
+		{"error of another session", plain, body(oid4vc.MediaTypeForm, `error=access_denied&state=x`), 400, "response.state"},
+		{"multipart", plain, body("multipart/form-data; boundary=x", "--x--"), 400, "response.form"},
+		{"other charset", plain, body("application/x-www-form-urlencoded; charset=shift_jis", "vp_token={}"), 400, "response.form"},
+		{"just too large", plain, body(oid4vc.MediaTypeForm, "vp_token="+strings.Repeat("x", 1<<20-8)), 413, "response.too_large"},
+		{"as large as can be", plain, body(oid4vc.MediaTypeForm, "vp_token="+strings.Repeat("x", 1<<20-9)), 400, "response.vp_token"},
 		{"too large", plain, body(oid4vc.MediaTypeForm, "vp_token="+strings.Repeat("x", 2<<20)), 413, "response.too_large"},
 		{"deep JSON", plain, body(oid4vc.MediaTypeForm, "vp_token="+strings.Repeat("[", 1000)), 400, "response.vp_token"},
 	} {
@@ -327,6 +393,17 @@ func TestHostileAssessments(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 
+	// Unless it was made for another request: then nothing of the response counts.
+	s, r, token = second(w.Engagement, w.payment, w.receipt)
+	_, other, _ := second(w.Engagement, w.receipt)
+	token["wage-receipt"] = (&holding{vpWorld: w, held: []string{w.receipt, w.Engagement}}).token(other)["wage-receipt"]
+	if status, body := w.send(r, &oid4vc.VPResponse{Token: token, State: r.State}); status != 400 {
+		t.Errorf("with one of another request: %d %s", status, body)
+	}
+	if now := w.session(s.ID); now.Status != verifier.Failed || now.Reason != "kb.nonce" {
+		t.Errorf("got %+v", now)
+	}
+
 	s, r, token = second(w.Engagement, w.payment)
 	delete(token, "engagement")
 	if status, body := w.send(r, &oid4vc.VPResponse{Token: token, State: r.State}); status != 400 {
@@ -345,24 +422,116 @@ func TestHostileAssessments(t *testing.T) {
 	}
 }
 
-// The transaction that the holder agreed to is confirmed by the key binding, or nothing is.
+// The transaction that the holder agreed to is confirmed by the key binding of one of the credentials that it names, or nothing is.
 func TestTransactionData(t *testing.T) {
 	w := newVPWorld(t)
-	wallet := &holding{vpWorld: w, held: []string{w.payment}}
-	data := "eyJ0eXBlIjoidCIsImNyZWRlbnRpYWxfaWRzIjpbIndhZ2UiXX0" // {"type":"t","credential_ids":["wage"]}
-	for hash, want := range map[string]verifier.Status{oid4vc.TransactionHash(data): verifier.Answered, "x": verifier.Failed, "": verifier.Failed} {
-		s := w.create(verifier.CreateOptions{Query: wageQuery(t), TransactionData: []string{data}})
-		r := w.fetch(s.Link)
-		p := partsOf(wallet.token(r)["wage"][0])
-		p.kb = signedAnew(t, w.Holder, p.kb, func(_ keys.Header, claims map[string]any) {
-			if hash != "" {
-				claims["transaction_data_hashes"] = []string{hash}
+	wallet := &holding{vpWorld: w, held: []string{w.payment, w.receipt}}
+	encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	either := encode(`{"type":"t","credential_ids":["wage","receipt"]}`)
+	wage := encode(`{"type":"u","credential_ids":["wage"],"transaction_data_hashes_alg":["sha-256"]}`)
+	both := []string{either, wage}
+	hashes := func(of ...string) map[string]any {
+		out := make([]string, len(of))
+		for i := range of {
+			out[i] = oid4vc.TransactionHash(of[i])
+		}
+		return map[string]any{"transaction_data_hashes": out, "transaction_data_hashes_alg": "sha-256"}
+	}
+	for _, c := range []struct {
+		name    string
+		data    []string
+		claims  map[string]map[string]any // by the credential whose key binding has them
+		refused bool
+	}{
+		{"by the one", []string{wage}, map[string]map[string]any{"wage": hashes(wage)}, false},
+		{"by one of two", []string{either}, map[string]map[string]any{"receipt": hashes(either)}, false},
+		{"both by one", both, map[string]map[string]any{"wage": hashes(wage, either)}, false},
+		{"each by another", both, map[string]map[string]any{"wage": hashes(wage), "receipt": hashes(either)}, false},
+		{"algorithm by default", []string{either}, map[string]map[string]any{"wage": {"transaction_data_hashes": hashes(either)["transaction_data_hashes"]}}, false},
+		{"unasked", nil, map[string]map[string]any{"wage": hashes(either)}, true},
+		{"by none", []string{either}, nil, true},
+		{"one of two", both, map[string]map[string]any{"wage": hashes(wage)}, true},
+		{"by another credential", []string{wage}, map[string]map[string]any{"receipt": hashes(wage)}, true},
+		{"of other data", []string{either}, map[string]map[string]any{"wage": hashes("x")}, true},
+		{"algorithm not named", []string{wage}, map[string]map[string]any{"wage": {"transaction_data_hashes": hashes(wage)["transaction_data_hashes"]}}, true},
+		{"another algorithm", []string{wage}, map[string]map[string]any{"wage": {"transaction_data_hashes": hashes(wage)["transaction_data_hashes"], "transaction_data_hashes_alg": "sha-512"}}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q := wageQuery(t)
+			q.Credentials = append(q.Credentials, dcql.Credential{ID: "receipt", Format: dcql.FormatSDJWTVC, Meta: &dcql.Meta{VCTs: []string{attestation.TypeWageReceipt.VCT()}}})
+			s := w.create(verifier.CreateOptions{Query: q, TransactionData: c.data})
+			r := w.fetch(s.Link)
+			token := wallet.token(r)
+			for id, claims := range c.claims {
+				p := partsOf(token[id][0])
+				p.kb = signedAnew(t, w.Holder, p.kb, func(_ keys.Header, all map[string]any) { maps.Copy(all, claims) })
+				token[id] = []string{p.String()}
+			}
+			w.send(r, &oid4vc.VPResponse{Token: token, State: r.State})
+			now := w.session(s.ID)
+			if refused := now.Status == verifier.Failed; refused != c.refused || refused && now.Reason != "kb.transaction_data" {
+				t.Errorf("got %s for %q", now.Status, now.Reason)
 			}
 		})
-		w.send(r, &oid4vc.VPResponse{Token: oid4vc.VPToken{"wage": {p.String()}}, State: r.State})
-		if now := w.session(s.ID); now.Status != want || want == verifier.Failed && now.Reason != "kb.transaction_data" {
-			t.Errorf("hash %q: got %+v", hash, now)
+	}
+	for name, q := range map[string]*dcql.Query{
+		"for what is not asked":  {Credentials: []dcql.Credential{{ID: "x", Format: dcql.FormatSDJWTVC, Meta: &dcql.Meta{}}}},
+		"without holder binding": {Credentials: []dcql.Credential{{ID: "wage", Format: dcql.FormatSDJWTVC, Meta: &dcql.Meta{}, HolderBinding: dcql.Bool(false)}}},
+	} {
+		if _, err := w.vp.Create(context.Background(), verifier.CreateOptions{Query: q, TransactionData: []string{wage}}); !errors.Is(err, verifier.ErrOptions) {
+			t.Errorf("%s: got %v", name, err)
 		}
+	}
+}
+
+// Where no holder binding is asked for, one that comes all the same must hold (Appendix B.3).
+func TestHolderBindingUnasked(t *testing.T) {
+	w := newVPWorld(t)
+	q := wageQuery(t)
+	q.Credentials[0].HolderBinding = dcql.Bool(false)
+	wallet := &holding{vpWorld: w, held: []string{w.payment}}
+	for name, c := range map[string]struct {
+		present func(r *oid4vc.PresentationRequest, bare string) string
+		reason  string
+	}{
+		"none": {func(_ *oid4vc.PresentationRequest, bare string) string { return bare }, ""},
+		"good": {func(r *oid4vc.PresentationRequest, bare string) string { return partsOf(bare).rebound(w, r) }, ""},
+		"nonce": {func(r *oid4vc.PresentationRequest, bare string) string {
+			r.Nonce = "x"
+			return partsOf(bare).rebound(w, r)
+		}, "kb.nonce"},
+		"of a credential that is bound to nobody": {func(r *oid4vc.PresentationRequest, bare string) string {
+			p := partsOf(partsOf(bare).rebound(w, r))
+			p.jwt = signedAnew(t, w.Employer.Key, p.jwt, func(_ keys.Header, claims map[string]any) { delete(claims, "cnf") })
+			return p.String()
+		}, "kb.no_key"},
+	} {
+		s := w.create(verifier.CreateOptions{Query: q})
+		r := w.fetch(s.Link)
+		shown := c.present(r, wallet.token(r)["wage"][0])
+		w.send(r, &oid4vc.VPResponse{Token: oid4vc.VPToken{"wage": {shown}}, State: r.State})
+		if now := w.session(s.ID); now.Reason != c.reason || (now.Status == verifier.Answered) != (c.reason == "") {
+			t.Errorf("%s: got %s for %q", name, now.Status, now.Reason)
+		}
+	}
+}
+
+// A key that was reported as compromised signs nothing any more that is believed without the registry.
+func TestCompromisedIssuer(t *testing.T) {
+	w := newVPWorld(t)
+	entities := w.Entities()
+	for _, e := range entities {
+		if e.ID == w.Employer.ID {
+			e.Compromised = []trustlist.Compromise{{Kid: w.Employer.Key.Public().Thumbprint(), Since: w.World.Now.Add(-time.Hour)}}
+		}
+	}
+	w.AddTrustList(entities...)
+	wallet := &holding{vpWorld: w, held: []string{w.payment}}
+	s := w.create(verifier.CreateOptions{Query: wageQuery(t)})
+	r := w.fetch(s.Link)
+	status, body := w.send(r, &oid4vc.VPResponse{Token: wallet.token(r), State: r.State})
+	if now := w.session(s.ID); status != http.StatusBadRequest || now.Status != verifier.Failed || now.Reason != "issuer.compromised" {
+		t.Errorf("got %d %s, %+v", status, body, now)
 	}
 }
 

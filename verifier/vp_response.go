@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"akashi/attestation"
 	"akashi/compliance"
 	"akashi/internal/dcql"
 	"akashi/internal/evidence"
@@ -314,6 +315,11 @@ func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, comp
 	if err := s.Exchange.Query.CheckPresentation(q.ID, candidateOf(verified, bound)); err != nil {
 		return nil, err
 	}
+	if s.Assessment == nil && signer.entity != nil { // an assessment goes by the registry
+		if err := checkAccredited(signer, verified, v.Now()); err != nil {
+			return nil, err
+		}
+	}
 	var transactions []int
 	if bound {
 		if transactions, err = oid4vc.ConfirmedTransactions(u.KeyBinding(), q.ID, s.TransactionData); err != nil {
@@ -321,7 +327,7 @@ func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, comp
 		}
 	}
 	var status *compliance.Check
-	if s.Assessment == nil { // an assessment goes by the registry
+	if s.Assessment == nil {
 		if status, err = v.checkStatus(ctx, signer, verified, known.lists); err != nil {
 			return nil, err
 		}
@@ -331,8 +337,37 @@ func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, comp
 
 // signer is who signed a credential.
 type signer struct {
-	id, issuer string // of the trust list
+	id, issuer string            // of the trust list
+	entity     *trustlist.Entity // nil for one that is not listed
 	key        keys.Public
+}
+
+// checkAccredited checks that a listed signer may attest the type, as far as types are accredited at all, on the day on which the credential says that it
+// was issued, and that the key was never reported as compromised: without the registry nobody knows what was signed before.
+func checkAccredited(s signer, c *sdjwt.Verified, now time.Time) error {
+	if slices.ContainsFunc(s.entity.Compromised, func(k trustlist.Compromise) bool { return k.Kid == c.Header.Kid || k.Kid == s.key.Thumbprint() }) {
+		return refuseResponse("issuer.compromised", "the key that signed a credential was reported as compromised", nil)
+	}
+	day := attestation.DateOf(now)
+	if issued, ok := c.Claims["iat"].(json.Number); ok {
+		seconds, err := issued.Float64()
+		if err != nil {
+			return sdjwt.ErrClaim
+		}
+		day = attestation.DateOf(time.Unix(int64(seconds), 0))
+	}
+	vct, _ := c.Claims["vct"].(string)
+	t, err := attestation.TypeOf(vct)
+	if err != nil { // a type of the operator's own: the listing alone counts
+		if day.Before(s.entity.From) || !s.entity.Until.IsZero() && day.After(s.entity.Until) {
+			return trustlist.ErrNotAccredited
+		}
+		return nil
+	}
+	if slices.ContainsFunc(s.entity.Roles, func(r attestation.Role) bool { return s.entity.MayAttest(t, r, day) == nil }) {
+		return nil
+	}
+	return trustlist.ErrNotAccredited
 }
 
 // verifiedSoFar is what signers are known by.
@@ -376,7 +411,7 @@ func signerOnLists(header keys.UnverifiedHeader, at time.Time, lists []*trustlis
 	for _, list := range lists {
 		entity, key, lookupErr := list.EntityForHeader(header, at)
 		if lookupErr == nil {
-			return signer{entity.ID, entity.Issuer, key}, nil
+			return signer{entity.ID, entity.Issuer, entity, key}, nil
 		}
 		err = lookupErr
 	}
