@@ -2,10 +2,7 @@ package wallet
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +18,6 @@ import (
 	"akashi/internal/sdjwt"
 	"akashi/internal/store"
 	"akashi/registry/trustlist"
-	"akashi/schemas"
 )
 
 // Credential is a credential of any other type than those of the engagement. The wallet holds it and knows nothing about its meaning.
@@ -264,93 +260,6 @@ func (c *collecting) publishedKey(ctx context.Context, header keys.UnverifiedHea
 		}
 	}
 	return set.Find(header.Kid)
-}
-
-// typeMetadata is what of SD-JWT VC Type Metadata (Section 5) is checked. Types that it extends are not followed.
-type typeMetadata struct {
-	VCT    string `json:"vct"`
-	Claims []struct {
-		Path      oid4vc.ClaimPath `json:"path"`
-		Mandatory bool             `json:"mandatory"`
-		SD        string           `json:"sd"`
-	} `json:"claims"`
-}
-
-// checkType checks a credential by its type's metadata. A type whose metadata cannot be had is not judged, unless the credential commits to
-// them: then nobody could judge it later.
-func (w *Wallet) checkType(ctx context.Context, v *sdjwt.Verified) error {
-	vct, _ := v.Claims["vct"].(string)
-	integrity, committed := v.Claims["vct#integrity"].(string)
-	body, ok := schemas.TypeMetadata(vct)
-	if !ok && strings.HasPrefix(vct, "https://") {
-		resp, err := w.Web.Get(ctx, vct, oid4vc.MediaTypeJSON)
-		if ok = err == nil && resp.Status == http.StatusOK && resp.MediaType == oid4vc.MediaTypeJSON; ok {
-			body = resp.Body
-		}
-		if !ok && committed {
-			return fmt.Errorf("%w: what it says about the type cannot be read", ErrTypeMetadata)
-		}
-	}
-	if !ok {
-		return nil
-	}
-	if committed && !hasIntegrity(integrity, body) {
-		return fmt.Errorf("%w: the type's metadata are others than it was issued with", ErrTypeMetadata)
-	}
-	var m typeMetadata
-	if err := keys.DecodeJSON(body, &m); err != nil || m.VCT != vct {
-		return fmt.Errorf("%w: the type's metadata are malformed or of another type", ErrTypeMetadata)
-	}
-	for _, rule := range m.Claims {
-		disclosed := slices.ContainsFunc(v.Disclosed, func(d sdjwt.DisclosedClaim) bool { return slices.Equal(d.Path, []any(rule.Path)) })
-		there := hasClaim(v.Claims, rule.Path)
-		switch {
-		case rule.Mandatory && !there:
-			return fmt.Errorf("%w: the claim %v is missing", ErrTypeMetadata, []any(rule.Path))
-		case there && rule.SD == schemas.SDAlways && !disclosed && !slices.Contains([]any(rule.Path), nil):
-			return fmt.Errorf("%w: the claim %v could not be withheld", ErrTypeMetadata, []any(rule.Path))
-		case disclosed && rule.SD == schemas.SDNever:
-			return fmt.Errorf("%w: the claim %v must always be visible", ErrTypeMetadata, []any(rule.Path))
-		}
-	}
-	return nil
-}
-
-// hasClaim tells whether a path leads to something.
-func hasClaim(v any, path []any) bool {
-	if len(path) == 0 {
-		return true
-	}
-	switch step := path[0].(type) {
-	case string:
-		object, _ := v.(map[string]any)
-		member, ok := object[step]
-		return ok && hasClaim(member, path[1:])
-	case int:
-		array, _ := v.([]any)
-		return step < len(array) && hasClaim(array[step], path[1:])
-	}
-	array, _ := v.([]any) // null: any element
-	return slices.ContainsFunc(array, func(element any) bool { return hasClaim(element, path[1:]) })
-}
-
-// hasIntegrity checks W3C Subresource Integrity metadata (SD-JWT VC, Section 6): of several, those of the strongest algorithm count.
-func hasIntegrity(integrity string, body []byte) bool {
-	sums := map[string][]byte{}
-	s2, s3, s5 := sha256.Sum256(body), sha512.Sum384(body), sha512.Sum512(body)
-	sums["sha256"], sums["sha384"], sums["sha512"] = s2[:], s3[:], s5[:]
-	strongest, ok := "", false
-	for _, one := range strings.Fields(integrity) {
-		name, value, _ := strings.Cut(one, "-")
-		value, _, _ = strings.Cut(value, "?")
-		if sums[name] == nil || name < strongest {
-			continue
-		}
-		fits := value == base64.StdEncoding.EncodeToString(sums[name])
-		ok = fits || ok && name == strongest
-		strongest = name
-	}
-	return ok
 }
 
 // takeOwn takes an engagement, or a copy of an attestation. What is not in the registry yet is kept until it is.

@@ -9,8 +9,8 @@
 // verified: issuer on the trust list (that was in force when the entry was logged), signature, type, holder key, and that the registry's proofs
 // hold under the pinned policies ([Wallet.Pin]). Everything can be saved in an encrypted file ([Wallet.Backup]).
 //
-// Left out: transaction data of other types than [TransactionPurpose], credentials of other formats than SD-JWT VC, and types that extend
-// others. A backup does not hold the record of what was shown to whom.
+// Left out: transaction data of other types than [TransactionPurpose], and credentials of other formats than SD-JWT VC. A backup does not hold
+// the record of what was shown to whom.
 package wallet
 
 import (
