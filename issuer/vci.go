@@ -21,6 +21,7 @@ import (
 // DPoP key, pushed authorization requests, authenticated clients; and anonymous wallets with a pre-authorized code.
 type VCIConfig struct {
 	Bearer         bool                // clients that send no DPoP proof get tokens bound to no key
+	Authenticated  bool                // only clients that authenticate get tokens (HAIP 1.0, Section 4.4.1): not PublicWallet, and no anonymous ones
 	OpenExamples   bool                // anybody may collect an example of an operator-defined configuration without an offer: for interoperability tests
 	Clients        []VCIClient         // registered ones, besides PublicWallet
 	WalletRoots    []*x509.Certificate // authorities of wallet providers, for client attestations and key attestations with x5c

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"akashi/internal/oid4vc"
@@ -17,17 +18,31 @@ import (
 
 // pushed is an authorization request that waits for a person (RFC 9126).
 type pushed struct {
-	Org           string    `json:"org"`
-	Client        string    `json:"client"`
-	Instance      string    `json:"instance,omitempty"` // attested key of the client
-	RedirectURI   string    `json:"redirect_uri"`
-	State         string    `json:"state"`
-	Challenge     string    `json:"challenge"`
-	JKT           string    `json:"jkt,omitempty"`
-	IssuerState   string    `json:"issuer_state,omitempty"`
-	Configuration string    `json:"configuration"`
-	Details       bool      `json:"details,omitempty"` // asked for by authorization_details
-	Expires       time.Time `json:"expires"`
+	Org         string    `json:"org"`
+	Client      string    `json:"client"`
+	Instance    string    `json:"instance,omitempty"` // attested key of the client
+	RedirectURI string    `json:"redirect_uri"`
+	State       string    `json:"state"`
+	Challenge   string    `json:"challenge"`
+	JKT         string    `json:"jkt,omitempty"`
+	IssuerState string    `json:"issuer_state,omitempty"`
+	Asked       []asked   `json:"asked"` // at least one
+	Expires     time.Time `json:"expires"`
+}
+
+// asked is a credential that a request asks for, one way or the other.
+type asked struct {
+	Configuration string `json:"configuration"`
+	Details       bool   `json:"details,omitempty"` // by authorization_details
+}
+
+// find returns what was asked for the configuration.
+func (p *pushed) find(configuration string) (asked, bool) {
+	n := slices.IndexFunc(p.Asked, func(a asked) bool { return a.Configuration == configuration })
+	if n < 0 {
+		return asked{}, false
+	}
+	return p.Asked[n], true
 }
 
 var (
@@ -95,34 +110,56 @@ func (i *Issuer) processPushed(o *org, c *caller, form url.Values) (*pushed, err
 		}
 		p.JKT = c.dpop.Thumbprint
 	}
-	p.Configuration, p.Details, err = i.asked(o, req)
+	p.Asked, err = i.asked(o, req)
 	return p, err
 }
 
-// asked finds which credential a request asks for. Details win over scope; scopes that are not known here are ignored.
-func (i *Issuer) asked(o *org, req *oid4vc.AuthorizationRequest) (id string, details bool, err error) {
+// asked finds which credentials a request asks for, each on its own (OpenID4VCI 1.0, Sections 5.1.1 and 5.1.2). Details win over a scope for the
+// same credential; scopes that are not known here are ignored. A grant is for one credential, so that of several one is given, and the token
+// response says which (RFC 6749, Section 3.3; RFC 9396, Section 7).
+func (i *Issuer) asked(o *org, req *oid4vc.AuthorizationRequest) ([]asked, error) {
 	known := i.configurations(o)
-	if len(req.Details) > 0 {
-		if err := oid4vc.CheckLocations(req.Details, o.Issuer, false); err != nil {
-			return "", false, err
+	if err := oid4vc.CheckLocations(req.Details, o.Issuer, false); err != nil {
+		return nil, err
+	}
+	p := new(pushed)
+	for _, d := range req.Details {
+		if known[d.ConfigurationID] == nil {
+			return nil, oid4vc.ErrAuthorizationDetails
 		}
-		id = req.Details[0].ConfigurationID
-		if len(req.Details) > 1 || known[id] == nil {
-			return "", false, oid4vc.ErrAuthorizationDetails
+		if _, before := p.find(d.ConfigurationID); !before {
+			p.Asked = append(p.Asked, asked{d.ConfigurationID, true})
 		}
-		return id, true, nil
 	}
 	for _, scope := range req.Scope {
-		if known[scope] != nil {
-			return scope, false, nil
+		if _, before := p.find(scope); known[scope] != nil && !before {
+			p.Asked = append(p.Asked, asked{Configuration: scope})
 		}
 	}
-	return "", false, oid4vc.ErrScope
+	if len(p.Asked) == 0 {
+		return nil, oid4vc.ErrScope
+	}
+	return p.Asked, nil
 }
 
 // serveAuthorize is the authorization endpoint: GET shows who asks for what, POST decides. There is no login: what a person may have is
 // known by the issuer_state of the offer that was handed to them.
 func (i *Issuer) serveAuthorize(w http.ResponseWriter, r *http.Request, o *org) error {
+	err := i.authorize(w, r, o)
+	var refusal *oid4vc.Refusal
+	if !errors.As(err, &refusal) || !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		return err
+	}
+	var page bytes.Buffer // nobody but the person can be told: where to send them is not known, or not to be believed
+	if err := stoppedPage.Execute(&page, refusal); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Security-Policy", consentPolicy)
+	web.WriteBody(w, refusal.Status, "text/html; charset=utf-8", page.Bytes())
+	return nil
+}
+
+func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request, o *org) error {
 	if r.Method == http.MethodPost {
 		return i.decide(w, r, o)
 	}
@@ -134,7 +171,7 @@ func (i *Issuer) serveAuthorize(w http.ResponseWriter, r *http.Request, o *org) 
 	if err != nil {
 		return err
 	}
-	return i.showConsent(w, o, p, query.Get("request_uri"))
+	return i.showConsent(w, r, o, p, query.Get("request_uri"))
 }
 
 // pushed finds the pushed request that a form or query refers to. It may be read more than once, and decided once.
@@ -155,15 +192,27 @@ func (i *Issuer) pushed(r *http.Request, o *org, values url.Values) (*pushed, er
 //go:embed consent.html
 var consentHTML string
 
-var consentPage = template.Must(template.New("consent").Parse(consentHTML))
+//go:embed stopped.html
+var stoppedHTML string
+
+var (
+	consentPage = template.Must(template.New("consent").Parse(consentHTML))
+	stoppedPage = template.Must(template.New("stopped").Parse(stoppedHTML))
+)
 
 // consentPolicy lets the page be styled and the form be answered by a redirect to a wallet, which form-action would forbid.
 const consentPolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 
-func (i *Issuer) showConsent(w http.ResponseWriter, o *org, p *pushed, requestURI string) error {
+func (i *Issuer) showConsent(w http.ResponseWriter, r *http.Request, o *org, p *pushed, requestURI string) error {
 	var page bytes.Buffer
+	// What would be given; where that shows only when the person types in the code, what was asked for first.
+	what := code{Subject: subject{Configuration: p.Asked[0].Configuration}}
+	err := i.Store.View(r.Context(), func(tx store.Tx) error { return i.authorized(tx, o, p, &what) })
+	if err != nil && !errors.Is(err, errNoOffer) {
+		return err
+	}
 	names := map[string]string{}
-	for _, d := range i.configurations(o)[p.Configuration].wireMetadata().Display {
+	for _, d := range i.configurations(o)[what.Subject.Configuration].wireMetadata().Display {
 		names[d.Locale] = d.Name
 	}
 	host := ""
@@ -172,8 +221,8 @@ func (i *Issuer) showConsent(w http.ResponseWriter, o *org, p *pushed, requestUR
 			host = u.Scheme
 		}
 	}
-	err := consentPage.Execute(&page, map[string]any{"Issuer": o.Name, "Credential": names, "Client": p.Client, "Host": host, "RequestURI": requestURI,
-		"AskState": p.IssuerState == "" && !i.isOpen(o, p.Configuration)})
+	err = consentPage.Execute(&page, map[string]any{"Issuer": o.Name, "Credential": names, "Client": p.Client, "Host": host, "RequestURI": requestURI,
+		"AskState": p.IssuerState == "" && err != nil})
 	if err != nil {
 		return err
 	}
@@ -243,7 +292,7 @@ func (i *Issuer) processDecision(r *http.Request, o *org, p *pushed, requestURI 
 		if !approved {
 			return tx.Delete(pushedKey(requestURI))
 		}
-		c := code{Org: o.ID, Client: p.Client, Instance: p.Instance, RedirectURI: p.RedirectURI, Challenge: p.Challenge, JKT: p.JKT, Details: p.Details, Expires: i.Now().Add(codeLife)}
+		c := code{Org: o.ID, Client: p.Client, Instance: p.Instance, RedirectURI: p.RedirectURI, Challenge: p.Challenge, JKT: p.JKT, Expires: i.Now().Add(codeLife)}
 		if err := i.authorized(tx, o, p, &c); err != nil {
 			return err
 		}
@@ -257,10 +306,11 @@ func (i *Issuer) processDecision(r *http.Request, o *org, p *pushed, requestURI 
 	return answer, err
 }
 
-// authorized finds what the person may have: what the offer with the issuer_state says.
+// authorized finds what the person may have of what was asked for: what the offer with the issuer_state says or, without, an example that is open
+// to anybody.
 func (i *Issuer) authorized(tx store.Tx, o *org, p *pushed, c *code) error {
-	if p.IssuerState == "" && i.isOpen(o, p.Configuration) {
-		c.Subject = subject{Configuration: p.Configuration, Example: true}
+	if n := slices.IndexFunc(p.Asked, func(a asked) bool { return i.isOpen(o, a.Configuration) }); p.IssuerState == "" && n >= 0 {
+		c.Subject, c.Details = subject{Configuration: p.Asked[n].Configuration, Example: true}, p.Asked[n].Details
 		return nil
 	}
 	key, err := tx.Get(issuerStateKey(o.ID + p.IssuerState))
@@ -274,9 +324,10 @@ func (i *Issuer) authorized(tx store.Tx, o *org, p *pushed, c *code) error {
 	if err := find(tx, key, f, errNoOffer); err != nil {
 		return err
 	}
-	if f.Taken || !i.Now().Before(f.Expires) || f.Subject.Configuration != p.Configuration {
+	a, wanted := p.find(f.Subject.Configuration)
+	if f.Taken || !i.Now().Before(f.Expires) || !wanted {
 		return errNoOffer
 	}
-	c.Offer, c.Subject = f.ID, f.Subject
+	c.Offer, c.Subject, c.Details = f.ID, f.Subject, a.Details
 	return nil
 }

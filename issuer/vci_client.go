@@ -35,7 +35,8 @@ func (i *Issuer) caller(r *http.Request, o *org, endpoint string, form url.Value
 	if err := i.authenticate(r, o, form, c); err != nil {
 		return nil, err
 	}
-	if c.registered = i.vci.client(c.id); c.registered != nil && len(c.registered.Keys) > 0 && !c.authenticated {
+	c.registered = i.vci.client(c.id)
+	if !c.authenticated && (i.vci.cfg.Authenticated || c.registered != nil && len(c.registered.Keys) > 0) {
 		return nil, oid4vc.ErrInvalidClient
 	}
 	return c, nil

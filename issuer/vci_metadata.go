@@ -2,8 +2,10 @@ package issuer
 
 import (
 	"context"
+	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -87,6 +89,9 @@ func (i *Issuer) serverMetadata(o *org) *oid4vc.ServerMetadata {
 		m.ScopesSupported = append(m.ScopesSupported, id)
 	}
 	slices.Sort(m.ScopesSupported)
+	if i.vci.cfg.Authenticated {
+		m.TokenAuthMethodsSupported, m.AnonymousPreAuthorized = []string{oid4vc.AuthPrivateKeyJWT}, false
+	}
 	if i.attestsKeys() {
 		m.TokenAuthMethodsSupported = append([]string{oid4vc.AuthAttestation, oid4vc.AuthAttestationDPoP}, m.TokenAuthMethodsSupported...)
 		m.ChallengeEndpoint = o.Issuer + "/challenge"
@@ -121,18 +126,29 @@ func (i *Issuer) serveCredentialIssuer(w http.ResponseWriter, r *http.Request, o
 	return nil
 }
 
-// prefersJWT tells whether the Accept header names the signed form. JSON stands first for who takes anything.
+// prefersJWT tells whether the Accept header prefers the signed form (RFC 9110, Section 12.5.1). Who takes either alike gets JSON, unless the signed
+// form stands first.
 func prefersJWT(accept []string) bool {
+	signed, plain, first := 0.0, 0.0, false
 	for _, part := range strings.Split(strings.Join(accept, ","), ",") {
-		name, _, _ := strings.Cut(part, ";")
-		switch strings.ToLower(strings.TrimSpace(name)) {
+		mediaType, parameters, err := mime.ParseMediaType(part)
+		if err != nil {
+			continue
+		}
+		q := 1.0
+		if text, ok := parameters["q"]; ok {
+			if q, err = strconv.ParseFloat(text, 64); err != nil {
+				continue
+			}
+		}
+		switch mediaType {
 		case oid4vc.MediaTypeJWT:
-			return true
-		case oid4vc.MediaTypeJSON:
-			return false
+			signed, first = q, plain == 0
+		case oid4vc.MediaTypeJSON, "application/*", "*/*":
+			plain = max(plain, q)
 		}
 	}
-	return false
+	return signed > plain || signed > 0 && signed == plain && first
 }
 
 func (i *Issuer) serveServerMetadata(w http.ResponseWriter, _ *http.Request, o *org) error {

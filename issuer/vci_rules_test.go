@@ -220,11 +220,32 @@ func TestVCIRefresh(t *testing.T) {
 	p.challenge()
 	p.form("/token", first).want(http.StatusOK).as(&p.token)
 	p.collect("staff-card")
+	// Bound to the wallet's key it stays good, so that a wallet that lost an answer can ask again.
+	if first.Get("refresh_token") != p.token.RefreshToken {
+		t.Error("a refresh token that is bound to a key was rotated")
+	}
+	p.form("/token", first).want(http.StatusOK).as(&p.token)
+	p.collect("staff-card")
+	w.Clock.Set(w.Clock.Now().Add(361 * 24 * time.Hour))
+	p.challenge()
+	p.form("/token", first).refused(http.StatusBadRequest, oid4vc.CodeInvalidGrant)
+}
+
+// TestVCIRefreshRotates refreshes with tokens that are bound to nothing: each is good once, and one that comes twice ends the grant.
+func TestVCIRefreshRotates(t *testing.T) {
+	w := newVCIWorld(t, issuer.VCIConfig{Bearer: true})
+	p := w.wallet(w.Orgs["employer-A"].Issuer)
+	p.dpop = nil
+	p.redeem(w.offer("employer-A", example("staff-card")))
+	first := url.Values{"grant_type": {oid4vc.GrantRefreshToken}, "refresh_token": {p.token.RefreshToken}}
+	p.form("/token", first).want(http.StatusOK).as(&p.token)
+	p.collect("staff-card")
 	if first.Get("refresh_token") == p.token.RefreshToken {
 		t.Error("the refresh token is not rotated")
 	}
 	p.form("/token", first).refused(http.StatusBadRequest, oid4vc.CodeInvalidGrant)
 	p.form("/token", url.Values{"grant_type": {oid4vc.GrantRefreshToken}, "refresh_token": {p.token.RefreshToken}}).refused(http.StatusBadRequest, oid4vc.CodeInvalidGrant)
+	p.json("/credential", p.ask("staff-card")).refused(http.StatusUnauthorized, oid4vc.CodeInvalidToken)
 }
 
 // TestVCIAuthorizationCode goes through the code grant as each kind of client.

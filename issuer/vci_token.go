@@ -256,7 +256,9 @@ func (t *tokenRequest) newGrant(text string, c *code, s subject) (*grant, error)
 	return g, errors.Join(setJSONFor(t.tx, codeKey(text), c, offerLife), g.save(t.tx))
 }
 
-// refreshToken exchanges a refresh token for another. One that comes a second time was stolen by one of two parties: both lose the grant.
+// refreshToken finds the grant of a refresh token. One that is bound to a DPoP key stays good, so that a wallet that lost an answer is not locked
+// out (FAPI 2.0 Security Profile, Section 5.3.2.1). One that is bound to nothing is exchanged for another (RFC 9700, Section 4.14.2); when it
+// comes a second time it was stolen by one of two parties, and both lose the grant.
 func (t *tokenRequest) refreshToken() (*grant, error) {
 	old := new(refresh)
 	if err := find(t.tx, refreshKey(t.req.RefreshToken), old, oid4vc.ErrInvalidGrant); err != nil {
@@ -276,6 +278,9 @@ func (t *tokenRequest) refreshToken() (*grant, error) {
 	}
 	if err := errors.Join(t.narrow(g.Subject, g.Identifiers), t.checkScope(g)); err != nil {
 		return nil, err
+	}
+	if g.JKT != "" {
+		return g, nil
 	}
 	old.Used = true
 	return g, setJSONFor(t.tx, refreshKey(t.req.RefreshToken), old, grantLife)
@@ -322,10 +327,12 @@ func (t *tokenRequest) respond(g *grant) (*oid4vc.TokenResponse, error) {
 	} else {
 		resp.Scope = g.Subject.Configuration
 	}
-	now := t.i.Now()
-	return resp, errors.Join(
-		setJSONFor(t.tx, accessKey(resp.AccessToken), access{g.ID, t.identifiers, now.Add(g.accessLife())}, g.accessLife()),
-		setJSONFor(t.tx, refreshKey(resp.RefreshToken), refresh{Grant: g.ID, Expires: g.Expires}, grantLife))
+	err := setJSONFor(t.tx, accessKey(resp.AccessToken), access{g.ID, t.identifiers, t.i.Now().Add(g.accessLife())}, g.accessLife())
+	if t.req.RefreshToken != "" && g.JKT != "" {
+		resp.RefreshToken = t.req.RefreshToken
+		return resp, err
+	}
+	return resp, errors.Join(err, setJSONFor(t.tx, refreshKey(resp.RefreshToken), refresh{Grant: g.ID, Expires: g.Expires}, grantLife))
 }
 
 // identifiers are the credentials of a grant: of attestations each that is there, of everything else one.

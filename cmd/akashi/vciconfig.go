@@ -19,13 +19,14 @@ import (
 // VCIConfig is how wallets collect credentials (OpenID4VCI). Without it they need DPoP, and a client attestation or a registered key where
 // they come without a pre-authorized code.
 type VCIConfig struct {
-	Bearer         bool              `yaml:"bearer,omitempty"`          // wallets that send no DPoP proof get tokens bound to no key
-	OpenExamples   bool              `yaml:"open_examples,omitempty"`   // anybody may collect examples of the configurations below: for interoperability tests
-	RatePerSecond  float64           `yaml:"rate_per_second,omitempty"` // requests of one client; 0 = 50, below zero = no limit
-	RateBurst      int               `yaml:"rate_burst,omitempty"`      // 0 = 500
-	WalletRoots    []string          `yaml:"wallet_roots,omitempty"`    // PEM files: authorities of wallet providers, for their attestations
-	WalletKeys     []string          `yaml:"wallet_keys,omitempty"`     // JWK files: keys of wallet providers that send no certificates
-	Configurations []string          `yaml:"configurations,omitempty"`  // JSON files: further types of credentials
+	Bearer         bool              `yaml:"bearer,omitempty"`                        // wallets that send no DPoP proof get tokens bound to no key
+	Authenticated  bool              `yaml:"require_client_authentication,omitempty"` // no anonymous wallets, and no akashi-wallet without attestation or key
+	OpenExamples   bool              `yaml:"open_examples,omitempty"`                 // anybody may collect examples of the configurations below: for interoperability tests
+	RatePerSecond  float64           `yaml:"rate_per_second,omitempty"`               // requests of one client; 0 = 50, below zero = no limit
+	RateBurst      int               `yaml:"rate_burst,omitempty"`                    // 0 = 500
+	WalletRoots    []string          `yaml:"wallet_roots,omitempty"`                  // PEM files: authorities of wallet providers, for their attestations
+	WalletKeys     []string          `yaml:"wallet_keys,omitempty"`                   // JWK files: keys of wallet providers that send no certificates
+	Configurations []string          `yaml:"configurations,omitempty"`                // JSON files: further types of credentials
 	Clients        []VCIClientConfig `yaml:"clients,omitempty"`
 
 	AttestationMaxAge              time.Duration `yaml:"attestation_max_age,omitempty"`               // of client attestations, by iat; 0 = as long as they say
@@ -46,7 +47,7 @@ func (v VCIConfig) load(c *Config, now func() time.Time) (out issuer.VCIConfig, 
 	if err != nil {
 		return out, err
 	}
-	out = issuer.VCIConfig{Bearer: v.Bearer, OpenExamples: v.OpenExamples, Rate: web.RateLimit{PerSecond: v.RatePerSecond, Burst: v.RateBurst}}
+	out = issuer.VCIConfig{Bearer: v.Bearer, Authenticated: v.Authenticated, OpenExamples: v.OpenExamples, Rate: web.RateLimit{PerSecond: v.RatePerSecond, Burst: v.RateBurst}}
 	out.Attestations = issuer.AttestationPolicy{MaxAge: v.AttestationMaxAge, Statuses: web.NewStatusLists(fetch, nil), AcceptUnknownStatus: v.AcceptUnknownAttestationStatus}
 	if out.WalletRoots, err = each(c, v.WalletRoots, readCertificate); err != nil {
 		return out, fmt.Errorf("wallet_roots: %w", err)
