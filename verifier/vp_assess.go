@@ -153,24 +153,39 @@ func planQuery(e *attestation.Engagement, today attestation.Date) dcql.Credentia
 // the evidence file.
 func (v *VP) advance(ctx context.Context, s *session, presented presentations) ([]byte, error) {
 	shown := presented.of(idEngagement)[0]
-	if s.Assessment.Step == 1 {
-		vct, _ := shown.verified.Claims["vct"].(string)
-		claims, err := attestation.Decode(vct, shown.verified.Claims)
-		if err != nil {
-			return nil, refuseResponse(evidence.CodeEngagementClaims, "the claims of the engagement are not those of its type", err)
+	asked := s.Assessment.Engagement
+	if asked != "" { // the second step of two
+		if shown.verified.ID != asked {
+			return nil, refuseResponse("engagement.changed", "the engagement is another than in the first step", nil)
 		}
-		engagement, ok := claims.(*attestation.Engagement)
-		if !ok {
-			return nil, refuseResponse(evidence.CodeEngagementClaims, "an engagement was asked for", sdjwt.ErrVCT)
-		}
-		s.Assessment.Engagement = shown.verified.ID
-		s.Exchange.Query = assessmentQuery(shown.verified.ID, engagement, attestation.DateOf(v.Now()))
-		return nil, checkQuery(s.Exchange.Query)
+		return v.judge(ctx, s, presented)
 	}
-	if asked := s.Assessment.Engagement; asked != "" && shown.verified.ID != asked { // "" in one step
-		return nil, refuseResponse("engagement.changed", "the engagement is another than in the first step", nil)
+	vct, _ := shown.verified.Claims["vct"].(string)
+	claims, err := attestation.Decode(vct, shown.verified.Claims)
+	if err != nil {
+		return nil, refuseResponse(evidence.CodeEngagementClaims, "the claims of the engagement are not those of its type", err)
 	}
-	return v.judge(ctx, s, presented)
+	engagement, ok := claims.(*attestation.Engagement)
+	if !ok {
+		return nil, refuseResponse(evidence.CodeEngagementClaims, "an engagement was asked for", sdjwt.ErrVCT)
+	}
+	s.Assessment.narrow(engagement)
+	if s.Assessment.Step > 1 { // the one step
+		return v.judge(ctx, s, presented)
+	}
+	s.Assessment.Engagement = shown.verified.ID
+	s.Exchange.Query = assessmentQuery(shown.verified.ID, engagement, attestation.DateOf(v.Now()))
+	return nil, checkQuery(s.Exchange.Query)
+}
+
+// narrow leaves out the months before and after a contract, of which a reviewer who does not know it yet may have asked.
+func (a *assessing) narrow(e *attestation.Engagement) {
+	if a.From != "" && a.From.Last().Before(e.Start) {
+		a.From = attestation.MonthOf(e.Start)
+	}
+	if a.To != "" && e.End.Before(a.To.First()) {
+		a.To = attestation.MonthOf(e.End)
+	}
 }
 
 // judge looks up in the registry what was opened, and judges it.

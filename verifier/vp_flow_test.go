@@ -3,8 +3,12 @@ package verifier_test
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -17,6 +21,8 @@ import (
 	"akashi/compliance"
 	"akashi/internal/dcql"
 	"akashi/internal/evidence"
+	"akashi/internal/evidence/evidencetest"
+	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
 	"akashi/verifier"
 )
@@ -376,6 +382,9 @@ func TestCreateOverHTTP(t *testing.T) {
 		{"authorities that cannot be verified", adminToken, `{"dcql_query":{"credentials":[{"id":"m","format":"dc+sd-jwt","meta":{},"trusted_authorities":[{"type":"etsi_tl","values":["https://x"]}]}]}}`, 400},
 		{"unknown prefix", adminToken, `{"client_id_prefix":"pre-registered"}`, 400},
 		{"unknown mode", adminToken, `{"response_mode":"fragment"}`, 400},
+		{"a claim twice", adminToken, `{"dcql_query":{"credentials":[{"id":"m","format":"dc+sd-jwt","meta":{},"claims":[{"path":["a"]},{"path":["a"]}]}]}}`, 400},
+		{"over the Digital Credentials API", adminToken, `{"dcql_query":` + query + `,"response_mode":"dc_api.jwt","protocols":["openid4vp-v1-signed"]}`, 201},
+		{"in one step", adminToken, `{"one_step":true,"from":"2025-11","to":"2025-12"}`, 201},
 		{"POST of what is not fetched", adminToken, `{"client_id_prefix":"redirect_uri","request_uri_post":true}`, 400},
 		{"transaction data of nothing", adminToken, `{"dcql_query":` + query + `,"transaction_data":["e30"]}`, 400},
 	} {
@@ -401,6 +410,189 @@ func TestNewVPRefuses(t *testing.T) {
 		cfg := w.vp.VPConfig
 		spoil(&cfg)
 		if _, err := verifier.NewVP(cfg); !errors.Is(err, verifier.ErrVPConfig) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// A wallet that says what it can gets a request that it can take, encrypted where it gives a key, or is told why not; the session goes on waiting for
+// another.
+func TestWalletMetadataIsFollowed(t *testing.T) {
+	w := newVPWorld(t)
+	s := w.create(verifier.CreateOptions{Query: wageQuery(t), Post: true})
+	l, err := oid4vc.ParseRequestLink(s.Link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const formats = `"vp_formats_supported":{"dc+sd-jwt":{"sd-jwt_alg_values":["ES256"],"kb-jwt_alg_values":["ES256"]}}`
+	for name, c := range map[string]struct{ metadata, code string }{
+		"all that is needed": {`{` + formats + `,"client_id_prefixes_supported":["x509_hash"],"response_modes_supported":["direct_post.jwt"],"request_object_signing_alg_values_supported":["ES256"]}`, ""},
+		"other format":       {`{"vp_formats_supported":{"mso_mdoc":{}}}`, oid4vc.CodeVPFormatsNotSupported},
+		"other prefix":       {`{` + formats + `,"client_id_prefixes_supported":["redirect_uri"]}`, oid4vc.CodeInvalidRequest},
+		"other mode":         {`{` + formats + `,"response_modes_supported":["direct_post"]}`, oid4vc.CodeInvalidRequest},
+		"other signature":    {`{` + formats + `,"request_object_signing_alg_values_supported":["RS256"]}`, oid4vc.CodeInvalidRequest},
+		"other key":          {`{` + formats + `,"jwks":{"keys":[{"kty":"RSA","kid":"1"}]}}`, oid4vc.CodeInvalidRequest},
+		"no JSON":            {`x`, oid4vc.CodeInvalidRequest},
+	} {
+		status, body := w.postForm(l.URI, url.Values{"wallet_metadata": {c.metadata}, "wallet_nonce": {"n"}, "unknown": {"x"}})
+		if c.code == "" && status != http.StatusOK || c.code != "" && (status != http.StatusBadRequest || !strings.Contains(string(body), `"`+c.code+`"`)) {
+			t.Errorf("%s: got %d %s", name, status, body)
+		}
+	}
+	key := evidencetest.Key(t)
+	encryption, err := keys.NewEncryptionKey(key.Public(), "w")
+	if err != nil {
+		t.Fatal(err)
+	}
+	metadata, err := oid4vc.NewWalletMetadata(encryption)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, body := w.postForm(l.URI, url.Values{"wallet_metadata": {marshal(t, metadata)}, "wallet_nonce": {"n"}})
+	if status != http.StatusOK || strings.Count(string(body), ".") != 4 {
+		t.Fatalf("encrypted: got %d %s", status, body)
+	}
+	compact, err := oid4vc.OpenRequestObject(string(body), key, "w")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := oid4vc.ParsePresentationRequest(compact)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Verify(oid4vc.ExpectRequest{ClientID: l.ClientID, WalletNonce: "n", Roots: []*x509.Certificate{w.root}, Now: w.World.Now}); err != nil {
+		t.Error(err)
+	}
+	if now := w.session(s.ID); now.Status != verifier.Waiting {
+		t.Errorf("got %+v", now)
+	}
+}
+
+// What the request says, octet by octet where others compare it (OpenID4VP 1.0, Section 5; HAIP 1.0, Section 5).
+func TestRequestObject(t *testing.T) {
+	w := newVPWorld(t)
+	s := w.create(verifier.CreateOptions{Query: wageQuery(t), VerifierInfo: []oid4vc.VerifierInfo{{Format: "jwt", Data: json.RawMessage(`"x"`)}}})
+	l, err := oid4vc.ParseRequestLink(s.Link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequest(http.MethodGet, l.URI, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := w.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got := resp.Header.Get("Content-Type"); got != "application/oauth-authz-req+jwt" || resp.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("got Content-Type %s, Cache-Control %s", got, resp.Header.Get("Cache-Control"))
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := keys.Verify(string(body), w.vp.Key.Public(), keys.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims map[string]any
+	if err := json.Unmarshal(token.Payload, &claims); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(w.vp.Chain[0].Raw)
+	for name, want := range map[string]any{
+		"aud": "https://self-issued.me/v2", "response_type": "vp_token", "response_mode": "direct_post.jwt",
+		"client_id": "x509_hash:" + base64.RawURLEncoding.EncodeToString(sum[:]), "redirect_uri": nil, "scope": nil, "iss": nil, "expected_origins": nil,
+	} {
+		if claims[name] != want {
+			t.Errorf("%s: got %v, want %v", name, claims[name], want)
+		}
+	}
+	if len(claims["nonce"].(string)) < 43 || len(claims["state"].(string)) < 43 || len(claims["verifier_info"].([]any)) != 1 {
+		t.Errorf("got %v", claims)
+	}
+	if token.Header.Typ != "oauth-authz-req+jwt" || len(token.Header.X5C) != 1 {
+		t.Errorf("got header %s", token.Header.Raw)
+	}
+	metadata := claims["client_metadata"].(map[string]any)
+	if len(metadata) != 3 || !reflect.DeepEqual(metadata["encrypted_response_enc_values_supported"], []any{"A128GCM", "A256GCM"}) ||
+		!reflect.DeepEqual(metadata["vp_formats_supported"], map[string]any{"dc+sd-jwt": map[string]any{"sd-jwt_alg_values": []any{"ES256"}, "kb-jwt_alg_values": []any{"ES256"}}}) {
+		t.Errorf("got %v", metadata)
+	}
+	jwk := metadata["jwks"].(map[string]any)["keys"].([]any)[0].(map[string]any)
+	if jwk["alg"] != "ECDH-ES" || jwk["use"] != "enc" || jwk["crv"] != "P-256" || jwk["kid"] == "" || jwk["d"] != nil {
+		t.Errorf("got %v", jwk)
+	}
+}
+
+// After a refusal too the browser that began is led back, once, and no other learns anything.
+func TestSameDeviceRefused(t *testing.T) {
+	w := newVPWorld(t)
+	for _, browser := range []string{"mine", "another"} {
+		s := w.create(verifier.CreateOptions{Query: wageQuery(t), SameDevice: true, Browser: "mine"})
+		r := w.fetch(s.Link)
+		status, body := w.send(r, &oid4vc.VPResponse{Error: &oid4vc.ErrorResponse{Code: oid4vc.CodeAccessDenied}, State: r.State})
+		answer, err := oid4vc.ParseVPAnswer(body)
+		if err != nil || status != http.StatusOK || answer.RedirectURI == "" {
+			t.Fatalf("got %d %s, %v", status, body, err)
+		}
+		want, end := http.StatusOK, verifier.Refused
+		if browser != "mine" {
+			want, end = http.StatusForbidden, verifier.Failed
+		}
+		if status, body := w.get(answer.RedirectURI, browser); status != want {
+			t.Errorf("as %s: %d %s", browser, status, body)
+		}
+		if now := w.session(s.ID); now.Status != end {
+			t.Errorf("as %s: %+v", browser, now)
+		}
+		if status, _ := w.get(answer.RedirectURI, "mine"); status != http.StatusBadRequest {
+			t.Errorf("the code again: %d", status)
+		}
+	}
+}
+
+// An assessment in one step, by wallets that show everything, know no "multiple", withhold a month, never had it in the plan, or open nothing.
+func TestAssessmentInOneStep(t *testing.T) {
+	w := newVPWorld(t)
+	all := []string{w.Engagement, w.payment, w.receipt}
+	isMonth := func(m attestation.Period) func(path []any) bool {
+		return func(path []any) bool { return len(path) > 2 && path[2] == string(m) }
+	}
+	for _, c := range []struct {
+		name     string
+		wallet   holding
+		from, to attestation.Period
+		want     compliance.Finding // of W-05 in November
+		amount   compliance.Finding // of W-03 there
+	}{
+		{"everything", holding{held: all}, "2025-11", "2025-12", compliance.Fulfilled, compliance.Fulfilled},
+		{"no multiple", holding{held: all, single: true}, "2025-11", "2025-12", compliance.Fulfilled, compliance.Fulfilled},
+		{"the engagement alone", holding{held: all[:1]}, "2025-11", "2025-12", compliance.Fulfilled, compliance.Undisclosed},
+		{"months before the contract", holding{held: all}, "2025-02", "2025-12", compliance.Fulfilled, compliance.Fulfilled},
+		{"a month after the contract", holding{held: all}, "2025-11", "2026-03", compliance.Fulfilled, compliance.Fulfilled},
+		{"by default the last twelve", holding{held: all}, "", "", compliance.Fulfilled, compliance.Fulfilled},
+		{"the first month withheld", holding{held: all[:1], withhold: isMonth(november)}, "2025-11", "2025-12", compliance.Undisclosed, compliance.Unknown},
+		{"the last month withheld", holding{held: all[:1], withhold: isMonth("2025-12")}, "2025-11", "2025-12", compliance.Undisclosed, compliance.Unknown},
+		{"terms withheld", holding{held: all[:1], withhold: func(path []any) bool { return path[0] == "terms" }}, "2025-11", "2025-12", compliance.Fulfilled, compliance.Undisclosed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.wallet.vpWorld = w
+			s := w.create(verifier.CreateOptions{OneStep: true, From: c.from, To: c.to})
+			c.wallet.answer(s.Link)
+			if got := findings(w.assessment(s.ID)); got["W-05"] != c.want || got["W-03"] != c.amount {
+				t.Errorf("got %v, want %v and %v", got, c.want, c.amount)
+			}
+		})
+	}
+	for name, o := range map[string]verifier.CreateOptions{
+		"more months than can be asked": {OneStep: true, From: "2023-01", To: "2025-12"},
+		"to come":                       {OneStep: true, From: "2026-01", To: "2026-03"},
+		"backwards":                     {OneStep: true, From: "2025-12", To: "2025-11"},
+		"no months":                     {OneStep: true, From: "2025-Q4", To: "2025-12"},
+	} {
+		if _, err := w.vp.Create(context.Background(), o); !errors.Is(err, verifier.ErrOptions) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
