@@ -43,12 +43,15 @@ func loadTrust(policy, anchor string) (evidence.Trust, error) {
 func newVerify(s streams) *cobra.Command {
 	var policy, anchor, at string
 	var asJSON bool
+	var page pageFlags
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Check an evidence file, presentation, SD-JWT or an auditor's fraud.json offline",
 		Long: "Check a file with nothing but the policy and the trust anchor. Exit code 0: every check passes and the stated assessment is\n" +
 			"reproduced, whatever its findings; 1: a check fails; 2: a file that was named cannot be read; 3: it cannot be decided. A fraud.json\n" +
-			"passes when it proves that the log has broken its rules. docs/evidence.md explains every check.",
+			"passes when it proves that the log has broken its rules. docs/evidence.md explains every check.\n\n" +
+			"--page writes the assessment of an evidence file as one HTML file that needs no service and no internet, to read and to print. With\n" +
+			"--submission it is one sheet of A4 to hand to an office together with the evidence file, whose SHA-256 it names.",
 		Args: exactArgs("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			data, err := os.ReadFile(args[0])
@@ -71,6 +74,9 @@ func newVerify(s streams) *cobra.Command {
 					return &exitError{exitUsage, fmt.Errorf("--at %q: write 2027-11-20T00:00:00Z", at)}
 				}
 			}
+			if err := page.write(data, args[0], trust, time.Now()); err != nil {
+				return err
+			}
 			return printVerification(s, verifier.Verify(data, trust, verifier.Options{At: when, TrustList: listBeside(policy)}), asJSON)
 		},
 	}
@@ -79,6 +85,7 @@ func newVerify(s streams) *cobra.Command {
 	f.StringVar(&anchor, "trust-anchor", "", "trust anchor's public JWK; default trust-anchor.jwk beside FILE")
 	f.StringVar(&at, "at", "", "time to report as that of this verification; it changes no finding")
 	f.BoolVar(&asJSON, "json", false, "print one JSON document")
+	page.add(cmd)
 	return cmd
 }
 
