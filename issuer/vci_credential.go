@@ -78,6 +78,9 @@ func (b *bearer) wanted(req *oid4vc.CredentialRequest) (*wanted, error) {
 	if req.ConfigurationID != "" && known[req.ConfigurationID] == nil {
 		return nil, oid4vc.ErrUnknownConfiguration
 	}
+	if req.Identifier != "" && req.ConfigurationID == "" && !b.identifiers {
+		return nil, oid4vc.ErrUnknownIdentifier // the token came with none
+	}
 	if err := req.CheckIdentified(b.identifiers); err != nil {
 		return nil, err
 	}

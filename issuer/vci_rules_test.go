@@ -505,7 +505,7 @@ func TestVCICredentialRefused(t *testing.T) {
 	}{
 		"unknown configuration": {func(r *oid4vc.CredentialRequest) { r.ConfigurationID = "nothing" }, 400, oid4vc.CodeUnknownCredentialConfiguration},
 		"another configuration": {func(r *oid4vc.CredentialRequest) { r.ConfigurationID = "engagement" }, 403, oid4vc.CodeInsufficientScope},
-		"identifier":            {func(r *oid4vc.CredentialRequest) { r.Identifier, r.ConfigurationID = "x", "" }, 400, oid4vc.CodeInvalidCredentialRequest},
+		"identifier":            {func(r *oid4vc.CredentialRequest) { r.Identifier, r.ConfigurationID = "x", "" }, 400, oid4vc.CodeUnknownCredentialIdentifier},
 		"both":                  {func(r *oid4vc.CredentialRequest) { r.Identifier = "x" }, 400, oid4vc.CodeInvalidCredentialRequest},
 		"neither":               {func(r *oid4vc.CredentialRequest) { r.ConfigurationID = "" }, 400, oid4vc.CodeInvalidCredentialRequest},
 		"no proof":              {func(r *oid4vc.CredentialRequest) { r.Proofs = nil }, 400, oid4vc.CodeInvalidProof},
