@@ -53,7 +53,8 @@ type fakeIssuer struct {
 	plain    bool          // answers unencrypted whatever was asked for
 	deferred int           // how often it says to come later
 	give     int           // credentials at most, 0 = one for each key
-	attester keys.Public   // of keys, where they must be attested
+	// attesterKey returns the key of who attests keys, where they must be attested; nil where not.
+	attesterKey func(keys.UnverifiedHeader) (keys.Public, error)
 
 	proofType string
 	header    keys.Header // of credentials and status lists; nil: the kid of the key
@@ -297,7 +298,7 @@ func (f *fakeIssuer) serveCredential(w http.ResponseWriter, r *http.Request, lat
 					return errors.New("used")
 				}
 				return nil
-			}, AttestationRequired: !f.attester.IsZero(), KeyAttestation: &oid4vc.ExpectKeyAttestation{AttesterKey: func(keys.UnverifiedHeader) (keys.Public, error) { return f.attester, nil }}})
+			}, AttestationRequired: f.attesterKey != nil, KeyAttestation: &oid4vc.ExpectKeyAttestation{AttesterKey: f.attesterKey}})
 		if err != nil {
 			f.refuse(w, r, err, true)
 			return
@@ -865,7 +866,7 @@ func readCloser(text string) io.ReadCloser { return io.NopCloser(strings.NewRead
 func TestKeyAttestation(t *testing.T) {
 	o := newOnline(t)
 	provider := issuertest.Key(t)
-	o.fake.attester = provider.Public()
+	o.fake.attesterKey = func(keys.UnverifiedHeader) (keys.Public, error) { return provider.Public(), nil }
 	o.fake.issuer = func(m *oid4vc.IssuerMetadata) {
 		m.Configurations["card"].ProofTypes["jwt"] = oid4vc.ProofTypeConfig{SigningAlgs: []string{"ES256"}, KeyAttestations: &oid4vc.KeyAttestationsRequired{}}
 	}

@@ -2,12 +2,18 @@ package main
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"akashi/internal/keys"
 	"akashi/wallet"
 )
 
@@ -35,6 +41,57 @@ func TestQuestionsInARow(t *testing.T) {
 	}
 	if _, err := readLine(strings.NewReader(strings.Repeat("x", 1<<20))); err != nil {
 		t.Errorf("a line without end: %v", err)
+	}
+}
+
+// TestWalletProviderWithCertificate: the provider's file may have x5c, which goes into both attestations; without, they name the key alone.
+func TestWalletProviderWithCertificate(t *testing.T) {
+	ca, err := newAuthority("provider", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, jwk, err := newKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x5c, err := ca.signer("provider", "provider.example", key.Public().Crypto(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var members map[string]any
+	if err := json.Unmarshal(jwk, &members); err != nil {
+		t.Fatal(err)
+	}
+	for _, certified := range []bool{true, false} {
+		if delete(members, "x5c"); certified {
+			members["x5c"] = x5c
+		}
+		path := filepath.Join(t.TempDir(), "provider.jwk")
+		text, err := json.Marshal(members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		client, err := (&clientFlags{provider: path}).client()
+		if err != nil {
+			t.Fatal(err)
+		}
+		instance, err := client.Attest(t.Context(), key.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		bound, err := client.AttestKeys(t.Context(), []keys.Public{key.Public()}, "nonce")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, attestation := range []string{instance, bound} {
+			h, err := keys.PeekHeader(attestation)
+			if err != nil || h.Kid != key.Public().Thumbprint() || slices.Equal(h.X5C, x5c) != certified || !certified && h.X5C != nil {
+				t.Errorf("certified %v: header %s, %v", certified, h.Raw, err)
+			}
+		}
 	}
 }
 
