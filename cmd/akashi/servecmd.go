@@ -84,6 +84,9 @@ func serve(ctx context.Context, s streams, cfg *Config, opt instanceOptions) (er
 		if err := in.serveSocket(socketName, adminHandler(in.admin())); err != nil {
 			return err
 		}
+		if err := in.admin().listStatuses(ctx); err != nil {
+			in.opt.log.WarnContext(ctx, "the key of the status lists is not on the trust list, so nobody will believe them", "error", err)
+		}
 		defer in.flushing(ctx)()
 	}
 	if in.verifier != nil {

@@ -41,12 +41,18 @@ func (c *Config) makeStatusSigner(ca *authority, now time.Time) error {
 		writeFile(c.path(fileStatusKey), jwk, 0o600))
 }
 
-// statusSigner reads by whom the instance's status lists are signed.
+// statusSigner reads by whom the instance's status lists are signed. Where there is no key, it is made.
 func (c *Config) statusSigner() (s issuer.StatusSigner, err error) {
-	jwk, err := os.ReadFile(c.path(fileStatusKey))
-	if errors.Is(err, os.ErrNotExist) {
-		return s, fmt.Errorf("%w: it signs the status lists, and `akashi init` makes it", err)
+	if _, err := os.Stat(c.path(fileStatusKey)); errors.Is(err, os.ErrNotExist) {
+		ca, err := loadAuthority(c.path(fileIssuerCA), c.path(fileIssuerKey))
+		if err != nil {
+			return s, fmt.Errorf("there is no %s to sign status lists, and none can be made: %w", fileStatusKey, err)
+		}
+		if err := c.makeStatusSigner(ca, time.Now()); err != nil {
+			return s, err
+		}
 	}
+	jwk, err := os.ReadFile(c.path(fileStatusKey))
 	if err != nil {
 		return s, err
 	}
@@ -87,6 +93,24 @@ func (c *Config) statusServices() ([]trustlist.StatusService, error) {
 	own, err := c.ownStatusService()
 	others := slices.DeleteFunc(slices.Clone(list.StatusServices), func(s trustlist.StatusService) bool { return s.URI == own.URI })
 	return append(others, own), err
+}
+
+// listStatuses brings the instance's status lists onto the trust list where they are not: in a folder that was made before there were any, and
+// after their key was replaced.
+func (a *localAdmin) listStatuses(ctx context.Context) error {
+	list, err := a.cfg.latestTrustList()
+	if err != nil {
+		return err
+	}
+	s, err := a.cfg.statusSigner()
+	if err != nil {
+		return err
+	}
+	if _, served, err := list.StatusKey(issuer.StatusLists(s.URL), keys.UnverifiedHeader{Kid: s.Key.Public().Thumbprint()}); served && err == nil {
+		return nil
+	}
+	_, err = a.list(ctx, list.Entities, list.N+1)
+	return err
 }
 
 // sharedStatuses reads the status lists of the services on the folder's trust list, and no others: a host that one issuer alone controls would
