@@ -6,8 +6,10 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -41,9 +43,13 @@ type fakeVerifier struct {
 	issued   time.Duration       // from now
 	header   keys.Header
 	signer   *keys.Private
+	members  map[string]any // of the request object, in place of what is asked
+	unsigned bool
 	status   int
 	got      *oid4vc.VPResponse
 	redirect string
+	requests int
+	agents   []string // User-Agent of the wallet
 }
 
 func newFakeVerifier(t *testing.T, s *setup) *fakeVerifier {
@@ -96,6 +102,7 @@ func (f *fakeVerifier) certify(public keys.Public) (leaf, root *x509.Certificate
 
 // ServeHTTP gives the request and takes the answer.
 func (f *fakeVerifier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.requests, f.agents = f.requests+1, append(f.agents, r.Header["User-Agent"]...)
 	form, err := url.Values{}, error(nil)
 	if r.Method == http.MethodPost {
 		form, err = web.ReadForm(r)
@@ -122,7 +129,15 @@ func (f *fakeVerifier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	request.WalletNonce = f.nonce(form.Get("wallet_nonce"))
-	web.WriteBody(w, http.StatusOK, oid4vc.MediaTypeRequestObject, []byte(f.sign(request)))
+	compact := f.sign(request)
+	if f.post { // encrypted, since the wallet gave a key
+		post, err := oid4vc.ParseWalletPost(form)
+		f.check(err)
+		f.check(post.Metadata.Check(&request, keys.ES256))
+		compact, err = post.Metadata.SealRequestObject(compact)
+		f.check(err)
+	}
+	web.WriteBody(w, http.StatusOK, oid4vc.MediaTypeRequestObject, []byte(compact))
 }
 
 // sign makes the request object as spoilt as it is.
@@ -132,12 +147,14 @@ func (f *fakeVerifier) sign(request oid4vc.PresentationRequest) string {
 	var members map[string]any
 	f.check(json.Unmarshal(payload, &members))
 	members["aud"], members["exp"] = "https://self-issued.me/v2", f.Clock.Now().Add(f.issued+5*time.Minute).Unix()
+	maps.Copy(members, f.members)
 	payload, err = json.Marshal(members)
 	f.check(err)
 	header := keys.Header{"typ": oid4vc.TypeRequestObject}
-	for name, value := range f.header {
-		header[name] = value
+	if f.unsigned {
+		return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"oauth-authz-req+jwt"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload) + "."
 	}
+	maps.Copy(header, f.header)
 	compact, err := f.signer.Sign(header, payload)
 	f.check(err)
 	return compact
