@@ -12,6 +12,7 @@ import (
 // layers lists the packages from the bottom up; a folder stands for all packages in it. Packages of one line may not import each
 // other, but for those below a folder that is named with them.
 var layers = [][]string{
+	{"internal/browsertest"}, // a browser for tests of pages
 	{"attestation", "schemas"},
 	{"testdata"}, // the story's files, for tests and the demonstration
 	{"internal/keys", "internal/i18n"},
