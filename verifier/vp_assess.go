@@ -215,5 +215,5 @@ func (v *VP) judge(ctx context.Context, s *session, presented presentations) ([]
 	if s.Result, err = json.Marshal(result); err != nil {
 		return nil, fmt.Errorf("writing the result: %w", err)
 	}
-	return file.Marshal()
+	return v.save(ctx, file)
 }

@@ -89,12 +89,17 @@ func Seal(f *File, trust Trust, by Sealer, number string, at time.Time) error {
 		return err
 	}
 	j := &judge{file: &sealed, trust: trust}
-	lists := slices.IndexFunc(verifySteps, func(s step) bool { return s.code == CodeListInclusion }) + 1
-	if !j.run(verifySteps[:lists]) || !j.run(sealSteps) {
+	if !j.run(sealBasis()) || !j.run(sealSteps) {
 		return &CheckError{j.checks[len(j.checks)-1]}
 	}
 	f.Seal = sealed.Seal
 	return nil
+}
+
+// sealBasis are the steps before those of the seal, as far as it rests on them: up to the trust lists, without the notes.
+func sealBasis() []step {
+	lists := slices.IndexFunc(verifySteps, func(s step) bool { return s.code == CodeListInclusion }) + 1
+	return slices.DeleteFunc(slices.Clone(verifySteps[:lists]), func(s step) bool { return s.code == CodeNotes })
 }
 
 // unsealedHash returns the SHA-256 of the file's encoding without its seal.
