@@ -218,7 +218,6 @@ func (d *Desk) reverify(ctx context.Context, lang string, data []byte) (*reverif
 		}
 	}
 	if result.Result == compliance.Fail || result.Assessment == nil || page.Case == nil {
-		p.Answer = page.cannotVerify()
 		return p, nil
 	}
 	p.Holds, p.From, p.To, p.SavedBy, p.SavedAt = true, page.Case.From, page.Case.To, page.SavedBy, page.SavedAt
