@@ -129,34 +129,48 @@ type holderCount struct {
 // newAssessmentPage verifies a file and lays out what it shows.
 func newAssessmentPage(lang string, file []byte, trust evidence.Trust) (*assessmentPage, *evidence.Result, error) {
 	result, c := evidence.VerifyCase(file, trust, evidence.Options{})
-	sum, hash := sha256.Sum256(file), schemas.RulesetHash()
-	p := &assessmentPage{
-		text: texts{lang: lang}, Number: AssessmentNumber(file), Digest: hex.EncodeToString(sum[:]),
-		Rules: rules{Name: compliance.Ruleset, Hash: hex.EncodeToString(hash[:])},
-	}
-	if c == nil || result.Assessment == nil {
-		p.Answer = p.cannotVerify()
-		p.Checks, p.Doubts = groupChecks(&p.text, result.Checks, nil), checkLines(&p.text, troubles(result.Checks))
-		p.countPassed()
-		return p, result, p.text.err
-	}
-	v := &view{texts: &p.text, assessment: result.Assessment, facts: c, holds: holds(result)}
-	v.index()
-	p.Rules.Hash = hex.EncodeToString(c.RulesetHash[:])
-	if by := result.SavedBy; by != nil {
-		p.Number, p.SavedBy, p.SavedAt = by.Number, p.text.pick(by.Name), clockOf(by.At)
-	}
-	p.AsOf = momentOf(result.Assessment.AsOf)
-	p.Case = v.head()
-	p.Drawers = v.drawers()
-	p.Deviations, p.Bases = v.deviations(), v.bases()
-	p.Blocks, p.Legend, p.Notes = v.matrices(), v.legend(), v.notes()
-	p.Checks, p.Doubts = groupChecks(&p.text, result.Checks, c), checkLines(&p.text, troubles(slices.Concat(result.Checks, result.Assessment.Checks)))
-	p.countPassed()
-	if p.Answer = p.cannotVerify(); v.holds {
-		p.Answer, p.Holders = v.answer(), v.holders()
+	p := layOut(lang, result, c)
+	sum := sha256.Sum256(file)
+	p.Digest = hex.EncodeToString(sum[:])
+	if p.Number == "" {
+		p.Number = AssessmentNumber(file)
 	}
 	return p, result, p.text.err
+}
+
+// layOut makes the page of what was verified; the case is nil where a check before the assessment failed.
+func layOut(lang string, result *evidence.Result, c *evidence.Case) *assessmentPage {
+	p := &assessmentPage{text: texts{lang: lang}}
+	t := &p.text
+	p.Answer = p.cannotVerify()
+	p.Checks = groupChecks(t, result.Checks, c)
+	for _, g := range p.Checks {
+		if g.Result == compliance.Pass {
+			p.Passed++
+		}
+	}
+	if c == nil || result.Assessment == nil {
+		p.Doubts = checkLines(t, troubles(result.Checks))
+		return p
+	}
+	v := newView(t, result.Assessment, c)
+	p.Rules = rules{Name: result.Assessment.Ruleset, Hash: hex.EncodeToString(c.RulesetHash[:])}
+	if by := result.SavedBy; by != nil {
+		p.Number, p.SavedBy, p.SavedAt = by.Number, t.pick(by.Name), clockOf(by.At)
+	}
+	p.AsOf, p.Case = momentOf(result.Assessment.AsOf), v.head()
+	p.Blocks, p.Legend, p.Notes = v.matrices(), v.legend(), v.notes()
+	p.Deviations, p.Bases, p.Drawers = v.deviations(), v.bases(), v.drawers()
+	p.Doubts = checkLines(t, troubles(slices.Concat(result.Checks, result.Assessment.Checks)))
+	if holds(result) {
+		p.Answer, p.Holders = v.answer(), v.holders()
+	}
+	return p
+}
+
+// cannotVerify is the answer where the proofs do not hold: no counts.
+func (p *assessmentPage) cannotVerify() answer {
+	return answer{Class: "cannot", First: p.text.t("assessment.answer_cannot"), Second: p.text.second("assessment.answer_cannot")}
 }
 
 // holds reports whether the answer can be given: every check of the file passes, and so do those of log, auditors and engagement in the
@@ -174,19 +188,6 @@ func holds(r *evidence.Result) bool {
 		}
 		return false
 	})
-}
-
-func (p *assessmentPage) countPassed() {
-	for _, g := range p.Checks {
-		if g.Result == compliance.Pass {
-			p.Passed++
-		}
-	}
-}
-
-// cannotVerify is the answer where the proofs do not hold: no counts.
-func (p *assessmentPage) cannotVerify() answer {
-	return answer{Class: "cannot", First: p.text.t("assessment.answer_cannot"), Second: p.text.second("assessment.answer_cannot")}
 }
 
 // drawCode makes the code that leads from paper to the page that verifies again: a link to a service, else the number alone.
@@ -273,7 +274,6 @@ type view struct {
 	*texts
 	assessment *compliance.Assessment
 	facts      *evidence.Case
-	holds      bool // the proofs: then counts are shown
 
 	entries map[uint64]located // by index in the log
 	gaps    map[int]string     // number of the gap, by place of the finding
@@ -285,8 +285,8 @@ type located struct {
 	entry  *compliance.Entry
 }
 
-func (v *view) index() {
-	v.entries, v.gaps = map[uint64]located{}, map[int]string{}
+func newView(t *texts, a *compliance.Assessment, c *evidence.Case) *view {
+	v := &view{texts: t, assessment: a, facts: c, entries: map[uint64]located{}, gaps: map[int]string{}}
 	for i := range v.facts.Ladders {
 		l := &v.facts.Ladders[i]
 		for j := range l.Rungs {
@@ -298,6 +298,7 @@ func (v *view) index() {
 			v.gaps[i] = fmt.Sprintf("E-%d", len(v.gaps)+1)
 		}
 	}
+	return v
 }
 
 func (v *view) head() *caseHead {
