@@ -45,8 +45,10 @@ type Configuration struct {
 // CardDisplay is how a credential is shown in one language.
 type CardDisplay struct {
 	schemas.TypeDisplay
-	BackgroundColor string `json:"background_color,omitempty"`
-	TextColor       string `json:"text_color,omitempty"`
+	BackgroundColor string       `json:"background_color,omitempty"`
+	TextColor       string       `json:"text_color,omitempty"`
+	Logo            *oid4vc.Logo `json:"logo,omitempty"`
+	BackgroundImage *oid4vc.Logo `json:"background_image,omitempty"`
 }
 
 // ParseConfiguration reads the file of an operator-defined configuration.
@@ -113,7 +115,18 @@ func (c Configuration) compile() (*configuration, error) {
 	if err != nil {
 		return nil, fmt.Errorf("schema: %w", err)
 	}
-	return &configuration{Configuration: c, id: c.ID, schema: schema}, nil
+	out := &configuration{Configuration: c, id: c.ID, schema: schema}
+	return out, out.checkShown()
+}
+
+// checkShown checks what the issuer metadata will say of the configuration, so that a mistake stops the start and not the metadata of every
+// organization.
+func (c *configuration) checkShown() error {
+	const somebody = "https://issuer.example"
+	m := oid4vc.IssuerMetadata{CredentialIssuer: somebody, CredentialEndpoint: somebody, Configurations: map[string]oid4vc.CredentialConfiguration{
+		c.id: {Format: oid4vc.FormatSDJWTVC, VCT: "type", Metadata: c.wireMetadata()},
+	}}
+	return m.Validate(somebody)
 }
 
 // noLoader refuses references out of a schema: nothing is fetched.
@@ -220,7 +233,8 @@ func (c *configuration) wireMetadata() *oid4vc.CredentialMetadata {
 	}
 	out := &oid4vc.CredentialMetadata{}
 	for _, d := range display {
-		out.Display = append(out.Display, oid4vc.Display{Name: d.Name, Locale: d.Locale, Description: d.Description, BackgroundColor: d.BackgroundColor, TextColor: d.TextColor})
+		out.Display = append(out.Display, oid4vc.Display{Name: d.Name, Locale: d.Locale, Description: d.Description, BackgroundColor: d.BackgroundColor, TextColor: d.TextColor,
+			Logo: d.Logo, BackgroundImage: d.BackgroundImage})
 	}
 	for _, claim := range claims {
 		path := make(oid4vc.ClaimPath, len(claim.Path))

@@ -631,13 +631,21 @@ func TestVCIRateLimit(t *testing.T) {
 
 // TestVCIConfiguration issues a type that an operator defined.
 func TestVCIConfiguration(t *testing.T) {
-	c, err := issuer.ParseConfiguration([]byte(`{"id":"permit","vct":"https://types.example/permit","name":"Permit","description":"","display":[{"locale":"en","name":"Permit"}],
+	c, err := issuer.ParseConfiguration([]byte(`{"id":"permit","vct":"https://types.example/permit","name":"Permit","description":"","display":[{"locale":"en","name":"Permit","logo":{"uri":"data:image/svg+xml,x","alt_text":"A seal"}}],
 		"claims":[{"path":["holder","name"],"sd":"always"},{"path":["kind"],"sd":"never"}],"schema":{"type":"object","required":["kind"]},
 		"example":{"kind":"{random}","holder":{"name":"X"}},"batch":false,"valid_days":0,"key_attestation":null}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := newVCIWorld(t, issuer.VCIConfig{Configurations: []issuer.Configuration{c}})
+	at, _ := oid4vc.WellKnown(oid4vc.WellKnownCredentialIssuer, w.Orgs["bank"].Issuer)
+	m, err := oid4vc.ParseIssuerMetadata(w.get(at).want(http.StatusOK).body, w.Orgs["bank"].Issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if logo := m.Configurations["permit"].Metadata.Display[0].Logo; logo == nil || logo.URI != "data:image/svg+xml,x" || logo.AltText != "A seal" {
+		t.Errorf("logo %+v", logo)
+	}
 	p := w.wallet(w.Orgs["bank"].Issuer).redeem(w.offer("bank", example("permit")))
 	credential, _ := p.collect("permit")
 	v := w.verify("bank", credential)
@@ -646,9 +654,14 @@ func TestVCIConfiguration(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"no JSON": `{`, "unknown member": `{"ide":"x"}`, "id": `{"id":"X Y"}`, "attestation": `{"id":"` + string(attestation.TypeEngagement) + `","name":"x"}`,
-		"no display":     `{"id":"x","name":"x","schema":{}}`,
-		"schema":         `{"id":"x","name":"x","display":[{"locale":"en","name":"x"}],"schema":{"type":7}}`,
-		"foreign schema": `{"id":"x","name":"x","display":[{"locale":"en","name":"x"}],"schema":{"$ref":"https://evil.example/schema"}}`,
+		"no display":       `{"id":"x","name":"x","schema":{}}`,
+		"a language twice": `{"id":"x","name":"x","display":[{"locale":"en","name":"x"},{"locale":"en","name":"y"}],"schema":{}}`,
+		"no name":          `{"id":"x","name":"x","display":[{"locale":"en"}],"schema":{}}`,
+		"logo of nothing":  `{"id":"x","name":"x","display":[{"locale":"en","name":"x","logo":{}}],"schema":{}}`,
+		"no path":          `{"id":"x","name":"x","display":[{"locale":"en","name":"x"}],"claims":[{"path":[]}],"schema":{}}`,
+		"a claim twice":    `{"id":"x","name":"x","display":[{"locale":"en","name":"x"}],"claims":[{"path":["a"]},{"path":["a"]}],"schema":{}}`,
+		"schema":           `{"id":"x","name":"x","display":[{"locale":"en","name":"x"}],"schema":{"type":7}}`,
+		"foreign schema":   `{"id":"x","name":"x","display":[{"locale":"en","name":"x"}],"schema":{"$ref":"https://evil.example/schema"}}`,
 	} {
 		if _, err := issuer.ParseConfiguration([]byte(text)); err == nil {
 			t.Errorf("%s was read", name)
