@@ -14,9 +14,13 @@ import (
 	"akashi/internal/web"
 )
 
+func (o *CreateOptions) isDCAPI() bool {
+	return o.Mode == oid4vc.ModeDCAPI || o.Mode == oid4vc.ModeDCAPIJWT
+}
+
 // completeProtocols checks what is asked with over the Digital Credentials API (OpenID4VP 1.0, Appendix A), and fills in the default.
 func (o *CreateOptions) completeProtocols() error {
-	dc := o.Mode == oid4vc.ModeDCAPI || o.Mode == oid4vc.ModeDCAPIJWT
+	dc := o.isDCAPI()
 	switch {
 	case !dc && o.Protocols != nil:
 		return fmt.Errorf("%w: protocols are for the response modes %s and %s", ErrOptions, oid4vc.ModeDCAPI, oid4vc.ModeDCAPIJWT)

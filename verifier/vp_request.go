@@ -89,6 +89,8 @@ func (v *VP) newSession(o CreateOptions) (*session, error) {
 		return nil, fmt.Errorf("%w: client_id prefix %q: this verifier has %v", ErrOptions, o.Prefix, slices.Sorted(maps.Keys(ids)))
 	case o.SameDevice && o.Browser == "":
 		return nil, fmt.Errorf("%w: on the same device the browser session must be known", ErrOptions)
+	case o.isDCAPI() && o.Browser == "" && v.AdminToken == "":
+		return nil, fmt.Errorf("%w: over the Digital Credentials API the browser session of the page must be known", ErrOptions)
 	case o.Post && o.Prefix == oid4vc.PrefixRedirectURI:
 		return nil, fmt.Errorf("%w: an unsigned request stands in the link and is not fetched", ErrOptions)
 	}

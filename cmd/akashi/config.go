@@ -25,7 +25,7 @@ type Config struct {
 	Host     string         `yaml:"host"`     // name in URLs and certificates
 	Registry RegistryConfig `yaml:"registry"` // log, map, sealed records, trust list
 	Issuer   ServiceConfig  `yaml:"issuer"`
-	Verifier ServiceConfig  `yaml:"verifier,omitempty"` // asks wallets for presentations; empty = none
+	Verifier VerifierConfig `yaml:"verifier,omitempty"` // asks wallets for presentations; empty = none
 	VCI      VCIConfig      `yaml:"vci,omitempty"`      // how wallets collect credentials from the issuer
 	Members  []MemberConfig `yaml:"members"`            // witnesses and auditors that this instance runs
 	Stores   StoreConfig    `yaml:"stores"`
@@ -47,6 +47,12 @@ type RegistryConfig struct {
 type ServiceConfig struct {
 	Listen string `yaml:"listen"` // host:port
 	URL    string `yaml:"url"`    // without a trailing slash
+}
+
+// VerifierConfig is the verifier's part.
+type VerifierConfig struct {
+	ServiceConfig `yaml:",inline"`
+	IssuerRoots   []string `yaml:"issuer_roots,omitempty"` // PEM files: authorities of issuers besides those on the trust list, for queries of the operator's own
 }
 
 // MemberConfig is one witness or auditor.
@@ -173,7 +179,7 @@ func (c *Config) checkServices() error {
 	}
 	err := errors.Join(need("host", c.Host), need("registry.origin", c.Registry.Origin), need("registry.url", c.Registry.URL),
 		need("registry.listen", c.Registry.Listen), need("issuer.url", c.Issuer.URL), need("issuer.listen", c.Issuer.Listen))
-	if c.Verifier != (ServiceConfig{}) {
+	if c.Verifier.ServiceConfig != (ServiceConfig{}) || len(c.Verifier.IssuerRoots) > 0 {
 		err = errors.Join(err, need("verifier.url", c.Verifier.URL), need("verifier.listen", c.Verifier.Listen))
 	}
 	if c.Registry.Epoch < time.Millisecond || c.Registry.Epoch > time.Minute {

@@ -124,7 +124,7 @@ func initInstance(o initOptions) (*Config, error) {
 	}
 	c := &Config{Host: o.host, dir: o.dir}
 	c.Registry.ServiceConfig, c.Issuer = service(0), service(1)
-	c.Verifier = service(3 + witnessCount + auditorCount)
+	c.Verifier.ServiceConfig = service(3 + witnessCount + auditorCount)
 	c.Registry.Origin = net.JoinHostPort(o.host, strconv.Itoa(ports[0]))
 	c.Registry.Epoch, c.Registry.Idle = time.Second, time.Minute
 	c.Registry.MetricsListen = net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[2+witnessCount+auditorCount]))

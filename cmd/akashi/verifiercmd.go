@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +12,7 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/spf13/cobra"
 
+	"akashi/attestation"
 	"akashi/internal/dcql"
 	"akashi/internal/keys"
 	"akashi/verifier"
@@ -39,7 +42,7 @@ func (in *instance) startVerifier(context.Context) error {
 	if err := in.serveSocket(verifierSocketName, verifierHandler(in.verifier)); err != nil {
 		return err
 	}
-	return in.listen(in.cfg.Verifier, in.verifier.Handler())
+	return in.listen(in.cfg.Verifier.ServiceConfig, in.verifier.Handler())
 }
 
 // newVerifier completes the verifier's configuration: its key and certificate, and what it pins.
@@ -59,6 +62,9 @@ func (c *Config) newVerifier(v verifier.VPConfig) (*verifier.VP, error) {
 		return nil, err
 	}
 	if v.Chain, err = keys.ParseChain(x5c); err != nil {
+		return nil, err
+	}
+	if v.Roots, err = each(c, c.Verifier.IssuerRoots, readCertificate); err != nil {
 		return nil, err
 	}
 	if v.Trust, err = c.trust(); err != nil {
@@ -92,10 +98,14 @@ func (c *Config) verifierKey() (*keys.Private, error) {
 
 // presentationRequest is what `akashi verifier request` asks the running verifier for.
 type presentationRequest struct {
-	Query  *dcql.Query `json:"dcql_query"` // nil: an assessment
-	Prefix string      `json:"client_id_prefix"`
-	Mode   string      `json:"response_mode"`
-	Post   bool        `json:"post"`
+	Query           *dcql.Query        `json:"dcql_query"` // nil: an assessment
+	OneStep         bool               `json:"one_step"`
+	From            attestation.Period `json:"from"`
+	To              attestation.Period `json:"to"`
+	TransactionData []string           `json:"transaction_data"`
+	Prefix          string             `json:"client_id_prefix"`
+	Mode            string             `json:"response_mode"`
+	Post            bool               `json:"post"`
 }
 
 // presentationWait waits until a session is final or has come beyond a step.
@@ -110,7 +120,8 @@ var errNextStep = errors.New("the session has come to its next step")
 func verifierHandler(v *verifier.VP) http.Handler {
 	r := mux.NewRouter()
 	r.HandleFunc("/request", adminRoute(func(ctx context.Context, req presentationRequest) (*verifier.View, error) {
-		return v.Create(ctx, verifier.CreateOptions{Query: req.Query, Prefix: req.Prefix, Mode: req.Mode, Post: req.Post})
+		return v.Create(ctx, verifier.CreateOptions{Query: req.Query, OneStep: req.OneStep, From: req.From, To: req.To, TransactionData: req.TransactionData,
+			Prefix: req.Prefix, Mode: req.Mode, Post: req.Post})
 	})).Methods(http.MethodPost)
 	r.HandleFunc("/wait", adminRoute(func(ctx context.Context, req presentationWait) (*verifier.View, error) {
 		view, err := v.Follow(ctx, req.ID, func(now *verifier.View) error {
@@ -129,8 +140,9 @@ func verifierHandler(v *verifier.VP) http.Handler {
 
 // requestFlags are the flags of `akashi verifier request`.
 type requestFlags struct {
-	config, dcql, prefix, mode string
-	assessment, post, wait     bool
+	config, dcql, prefix, mode, transactions string
+	from, to                                 string
+	assessment, oneStep, post, wait          bool
 }
 
 func newVerifier(s streams) *cobra.Command {
@@ -145,8 +157,8 @@ func newVerifierRequest(s streams) *cobra.Command {
 		Use:   "request",
 		Short: "Ask a wallet for credentials and print the link for it",
 		Long: "Print the link of a presentation request (OpenID4VP) for a wallet; it is good for one answer within five minutes. --dcql is a file with a\n" +
-			"DCQL query; --assessment asks in two steps for an engagement and what a judgement of it needs. With --wait the command goes on until\n" +
-			"the wallet has answered, prints the link of the second step where there is one, and then the result as one line of JSON. Exit code 0:\n" +
+			"DCQL query; --assessment asks in two steps for an engagement and what a judgement of it needs, with --one-step in one, of the months\n" +
+			"--from to --to (at most 24; by default the last twelve). With --wait the command goes on until the wallet has answered, prints the link of the second step where there is one, and then the result as one line of JSON. Exit code 0:\n" +
 			"answered and verified; 1: refused, failed or expired.",
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), s) },
@@ -155,11 +167,35 @@ func newVerifierRequest(s streams) *cobra.Command {
 	f.StringVar(&o.config, "config", "", "config.yaml of the instance")
 	f.StringVar(&o.dcql, "dcql", "", "file with the DCQL query")
 	f.BoolVar(&o.assessment, "assessment", false, "in place of --dcql: ask for what an assessment needs")
+	f.BoolVar(&o.oneStep, "one-step", false, "with --assessment: ask once, before the plan of the engagement is known")
+	f.StringVar(&o.from, "from", "", "with --assessment: first month, as 2026-01")
+	f.StringVar(&o.to, "to", "", "with --assessment: last month")
+	f.StringVar(&o.transactions, "transaction-data", "", "with --dcql: file with a JSON array of transactions for the holder to agree to")
 	f.StringVar(&o.prefix, "client-id-prefix", "", "x509_hash (default), x509_san_dns, decentralized_identifier or redirect_uri")
 	f.StringVar(&o.mode, "response-mode", "", "direct_post.jwt (default) or direct_post")
 	f.BoolVar(&o.post, "post", false, "the wallet fetches the request by POST")
 	f.BoolVar(&o.wait, "wait", false, "wait for the answer and print it")
 	return cmd
+}
+
+// readTransactions reads a file of transactions, each of which goes to the wallet in base64url (OpenID4VP 1.0, Section 5.1); no file has none.
+func readTransactions(path string) ([]string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var transactions []json.RawMessage
+	if err := keys.DecodeJSON(data, &transactions); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	out := make([]string, len(transactions))
+	for i, t := range transactions {
+		out[i] = base64.RawURLEncoding.EncodeToString(t)
+	}
+	return out, nil
 }
 
 func (o *requestFlags) run(ctx context.Context, s streams) error {
@@ -170,7 +206,13 @@ func (o *requestFlags) run(ctx context.Context, s streams) error {
 	if (o.dcql == "") != o.assessment {
 		return &exitError{exitUsage, errors.New("one of --dcql and --assessment is needed")}
 	}
-	req := presentationRequest{Prefix: o.prefix, Mode: o.mode, Post: o.post}
+	if !o.assessment && (o.oneStep || o.from != "" || o.to != "") || o.assessment && o.transactions != "" {
+		return &exitError{exitUsage, errors.New("--one-step, --from and --to go with --assessment, --transaction-data with --dcql")}
+	}
+	req := presentationRequest{OneStep: o.oneStep, From: attestation.Period(o.from), To: attestation.Period(o.to), Prefix: o.prefix, Mode: o.mode, Post: o.post}
+	if req.TransactionData, err = readTransactions(o.transactions); err != nil {
+		return &exitError{exitUsage, err}
+	}
 	if o.dcql != "" {
 		text, err := os.ReadFile(o.dcql)
 		if err != nil {

@@ -121,16 +121,16 @@ func TestConfigWithoutVerifier(t *testing.T) {
 		verifier ServiceConfig
 		valid    bool
 	}{
-		{cfg.Verifier, true},
+		{cfg.Verifier.ServiceConfig, true},
 		{ServiceConfig{}, true},
 		{ServiceConfig{URL: cfg.Verifier.URL}, false},
 		{ServiceConfig{Listen: cfg.Verifier.Listen}, false},
 	} {
-		cfg.Verifier = c.verifier
+		cfg.Verifier = VerifierConfig{ServiceConfig: c.verifier}
 		if err := cfg.write(); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := loadConfig(cfg.dir); (err == nil) != c.valid || err == nil && got.Verifier != c.verifier {
+		if got, err := loadConfig(cfg.dir); (err == nil) != c.valid || err == nil && got.Verifier.ServiceConfig != c.verifier {
 			t.Errorf("%+v: got %v", c.verifier, err)
 		}
 	}
