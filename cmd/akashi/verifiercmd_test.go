@@ -69,8 +69,8 @@ func TestVerifierRequestWaits(t *testing.T) {
 	}
 }
 
-// refuse is a wallet whose holder says no.
-func refuse(t *testing.T, in *instance, text string) {
+// readRequest reads the request behind a link as a wallet does.
+func readRequest(t *testing.T, in *instance, text string) *oid4vc.PresentationRequest {
 	t.Helper()
 	link, err := oid4vc.ParseRequestLink(text)
 	if err != nil {
@@ -97,7 +97,14 @@ func refuse(t *testing.T, in *instance, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	form, err := (&oid4vc.VPResponse{Error: &oid4vc.ErrorResponse{Code: oid4vc.CodeAccessDenied}, State: r.State}).FormFor(&r.PresentationRequest)
+	return &r.PresentationRequest
+}
+
+// refuse is a wallet whose holder says no.
+func refuse(t *testing.T, in *instance, text string) {
+	t.Helper()
+	r := readRequest(t, in, text)
+	form, err := (&oid4vc.VPResponse{Error: &oid4vc.ErrorResponse{Code: oid4vc.CodeAccessDenied}, State: r.State}).FormFor(r)
 	if err != nil {
 		t.Fatal(err)
 	}
