@@ -53,6 +53,9 @@ type ServiceConfig struct {
 type VerifierConfig struct {
 	ServiceConfig `yaml:",inline"`
 	IssuerRoots   []string `yaml:"issuer_roots,omitempty"` // PEM files: authorities of issuers besides those on the trust list, for queries of the operator's own
+	// StatusLists are the beginnings of further addresses, each with a slash at the end, from which status lists are read besides the services on the
+	// trust list. Whoever answers there learns when credentials of its list are looked at.
+	StatusLists []string `yaml:"status_lists,omitempty"`
 }
 
 // MemberConfig is one witness or auditor.
@@ -179,7 +182,12 @@ func (c *Config) checkServices() error {
 	}
 	err := errors.Join(need("host", c.Host), need("registry.origin", c.Registry.Origin), need("registry.url", c.Registry.URL),
 		need("registry.listen", c.Registry.Listen), need("issuer.url", c.Issuer.URL), need("issuer.listen", c.Issuer.Listen))
-	if c.Verifier.ServiceConfig != (ServiceConfig{}) || len(c.Verifier.IssuerRoots) > 0 {
+	for _, prefix := range c.Verifier.StatusLists {
+		if !strings.HasPrefix(prefix, "https://") || !strings.HasSuffix(prefix, "/") {
+			err = errors.Join(err, fmt.Errorf("verifier.status_lists: %q must begin with https:// and end with a slash", prefix))
+		}
+	}
+	if c.Verifier.ServiceConfig != (ServiceConfig{}) || len(c.Verifier.IssuerRoots)+len(c.Verifier.StatusLists) > 0 {
 		err = errors.Join(err, need("verifier.url", c.Verifier.URL), need("verifier.listen", c.Verifier.Listen))
 	}
 	if c.Registry.Epoch < time.Millisecond || c.Registry.Epoch > time.Minute {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"akashi/internal/keys"
@@ -113,14 +114,17 @@ func (a *localAdmin) listStatuses(ctx context.Context) error {
 	return err
 }
 
-// sharedStatuses reads the status lists of the services on the folder's trust list, and no others: a host that one issuer alone controls would
-// learn when its credentials are looked at.
+// sharedStatuses reads the status lists of the services on the folder's trust list, and no others but those that the operator names: a host that one
+// issuer alone controls would learn when its credentials are looked at.
 func (c *Config) sharedStatuses(now func() time.Time) (*web.StatusLists, error) {
 	o, err := c.fetchOptions(now)
 	if err != nil {
 		return nil, err
 	}
 	return web.NewStatusLists(o, func(uri string) bool {
+		if slices.ContainsFunc(c.Verifier.StatusLists, func(prefix string) bool { return strings.HasPrefix(uri, prefix) }) {
+			return true
+		}
 		list, err := c.latestTrustList()
 		if err != nil {
 			return false

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
 	"net"
@@ -18,77 +19,165 @@ import (
 	"akashi/internal/oid4vc"
 	"akashi/internal/sdjwt"
 	"akashi/internal/statuslist"
+	"akashi/internal/web"
+	"akashi/issuer/issuertest"
 	"akashi/verifier"
 )
 
-// TestVerifyingAsksNoIssuer presents a credential of an outside issuer, who names addresses of its own for status, type and keys, to the verifier of an
-// instance over https. The issuer is not asked, so it does not learn where its credential is shown: whether it is still valid stays unknown.
-func TestVerifyingAsksNoIssuer(t *testing.T) {
-	check := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	newKey := func() *keys.Private {
-		key, err := keys.Generate(keys.ES256)
-		check(err)
-		return key
-	}
-	var met atomic.Int64 // connections
-	issuer := httptest.NewUnstartedServer(http.NotFoundHandler())
-	issuer.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+// outsideIssuer issues credentials that name addresses of its own for status and type. It counts who connects to it.
+type outsideIssuer struct {
+	*httptest.Server
+	t         *testing.T
+	authority *authority
+	key       *keys.Private
+	x5c       []string
+	status    statuslist.Status // of every credential
+	met       atomic.Int64      // connections
+}
+
+func newOutsideIssuer(t *testing.T) *outsideIssuer {
+	t.Helper()
+	o := &outsideIssuer{t: t, key: issuertest.Key(t)}
+	var err error
+	o.authority, err = newAuthority("outside authority", time.Now())
+	o.check(err)
+	o.x5c, err = o.authority.signer("outside issuer", "127.0.0.1", o.key.Public().Crypto(), time.Now())
+	o.check(err)
+	o.Server = httptest.NewUnstartedServer(http.HandlerFunc(o.serveStatus))
+	o.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {
-			met.Add(1)
+			o.met.Add(1)
 		}
 	}
-	issuer.StartTLS()
-	defer issuer.Close()
-	dir := t.TempDir()
-	cfg, err := initInstance(initOptions{dir: dir, host: "localhost", now: time.Now()})
-	check(err)
-	outside, err := newAuthority("outside authority", time.Now())
-	check(err)
-	check(os.WriteFile(cfg.path("outside.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: outside.cert.Raw}), 0o600))
-	cfg.Verifier.IssuerRoots = []string{"outside.pem"}
-	ctx := context.Background()
-	in, err := startInstance(ctx, cfg, instanceOptions{})
-	defer func() { check(in.stop(ctx)) }()
-	check(err)
+	certificate, err := o.authority.server("127.0.0.1", time.Now())
+	o.check(err)
+	o.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	o.StartTLS()
+	t.Cleanup(o.Close)
+	return o
+}
 
-	key, holder := newKey(), newKey()
-	x5c, err := outside.signer("outside issuer", "127.0.0.1", key.Public().Crypto(), time.Now())
-	check(err)
-	vct := issuer.URL + "/types/card"
-	card, err := sdjwt.Issue(key, keys.Header{"x5c": x5c}, map[string]any{
-		"iss": issuer.URL, "vct": vct, "iat": time.Now().Unix(), "cnf": map[string]any{"jwk": holder.Public().JWK()},
-		"status": statuslist.Reference{Index: 7, URI: issuer.URL + "/status/1"}.Claim(), "number": sdjwt.Hidden("S-1"),
+func (o *outsideIssuer) check(err error) {
+	o.t.Helper()
+	if err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+const outsideIndex = 7
+
+func (o *outsideIssuer) statusURI() string { return o.URL + "/status/1" }
+
+func (o *outsideIssuer) serveStatus(w http.ResponseWriter, _ *http.Request) {
+	list, err := statuslist.New(2, statuslist.MinEntries)
+	o.check(err)
+	o.check(list.Set(outsideIndex, o.status))
+	token, err := statuslist.SignToken(o.key, list, statuslist.TokenOptions{URI: o.statusURI(), IssuedAt: time.Now(), TTL: time.Hour, X5C: o.x5c})
+	o.check(err)
+	web.WriteBody(w, http.StatusOK, statuslist.MediaType, []byte(token))
+}
+
+func (o *outsideIssuer) vct() string { return o.URL + "/types/card" }
+
+func (o *outsideIssuer) card(holder *keys.Private) string {
+	o.t.Helper()
+	card, err := sdjwt.Issue(o.key, keys.Header{"x5c": o.x5c}, map[string]any{
+		"iss": o.URL, "vct": o.vct(), "iat": time.Now().Unix(), "cnf": map[string]any{"jwk": holder.Public().JWK()},
+		"status": statuslist.Reference{Index: outsideIndex, URI: o.statusURI()}.Claim(), "number": sdjwt.Hidden("S-1"),
 	}, sdjwt.Options{})
-	check(err)
+	o.check(err)
+	return card
+}
 
-	view, err := in.verifier.Create(ctx, verifier.CreateOptions{Query: &dcql.Query{Credentials: []dcql.Credential{{ID: "card", Format: dcql.FormatSDJWTVC, Meta: &dcql.Meta{VCTs: []string{vct}}}}}})
-	check(err)
+// TestOutsideIssuer presents a credential of an outside issuer to the verifier of an instance over https. The issuer is not asked, so it does not learn
+// where its credential is shown, and whether it is still valid stays unknown; unless the operator has named where its status lists are.
+func TestOutsideIssuer(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		named  bool
+		status statuslist.Status
+		want   verifier.Status
+		reason string
+		check  compliance.Result
+	}{
+		{"not asked", false, statuslist.Invalid, verifier.Answered, "", compliance.CannotTell},
+		{"valid", true, statuslist.Valid, verifier.Answered, "", compliance.Pass},
+		{"revoked", true, statuslist.Invalid, verifier.Failed, "credential.revoked", 0},
+		{"suspended", true, statuslist.Suspended, verifier.Failed, "credential.suspended", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			issuer := newOutsideIssuer(t)
+			issuer.status = c.status
+			in := startOutside(t, issuer, c.named)
+			view, status := presentOutside(t, in, issuer)
+			if view.Status != c.want || view.Reason != c.reason || (status == http.StatusOK) != (c.want == verifier.Answered) || status >= 500 {
+				t.Fatalf("got %d, %+v", status, view)
+			}
+			if met := issuer.met.Load(); (met > 0) != c.named {
+				t.Errorf("the issuer was met %d times", met)
+			}
+			if c.want != verifier.Answered {
+				return
+			}
+			var result struct {
+				Credentials map[string][]struct{ Checks []compliance.Check }
+			}
+			issuer.check(json.Unmarshal(view.Result, &result))
+			if checks := result.Credentials["card"][0].Checks; len(checks) != 2 || checks[1].Code != verifier.CodeStatus || checks[1].Result != c.check {
+				t.Errorf("got %+v", checks)
+			}
+		})
+	}
+}
+
+// startOutside starts an instance whose verifier knows the issuer's authority, and asks for its status lists where the operator names them.
+func startOutside(t *testing.T, issuer *outsideIssuer, named bool) *instance {
+	t.Helper()
+	cfg, err := initInstance(initOptions{dir: t.TempDir(), host: "localhost", now: time.Now()})
+	issuer.check(err)
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.authority.cert.Raw})
+	issuer.check(os.WriteFile(cfg.path("outside.pem"), text, 0o600))
+	cfg.Verifier.IssuerRoots = []string{"outside.pem"}
+	if named {
+		cfg.Verifier.StatusLists = []string{issuer.URL + "/status/"}
+		folder, err := os.ReadFile(cfg.path(fileCA)) // whose server the instance believes
+		issuer.check(err)
+		issuer.check(os.WriteFile(cfg.path(fileCA), append(folder, text...), 0o600))
+	}
+	in, err := startInstance(t.Context(), cfg, instanceOptions{})
+	t.Cleanup(func() { issuer.check(in.stop(context.WithoutCancel(t.Context()))) })
+	issuer.check(err)
+	return in
+}
+
+// presentOutside is a wallet that shows the credential.
+func presentOutside(t *testing.T, in *instance, issuer *outsideIssuer) (*verifier.View, int) {
+	t.Helper()
+	holder := issuertest.Key(t)
+	view, err := in.verifier.Create(t.Context(), verifier.CreateOptions{Query: &dcql.Query{Credentials: []dcql.Credential{{ID: "card", Format: dcql.FormatSDJWTVC, Meta: &dcql.Meta{VCTs: []string{issuer.vct()}}}}}})
+	issuer.check(err)
 	r := readRequest(t, in, view.Link)
-	bound, err := sdjwt.BindKey(card, holder, r.ClientID, r.Nonce, time.Now())
-	check(err)
+	bound, err := sdjwt.BindKey(issuer.card(holder), holder, r.ClientID, r.Nonce, time.Now())
+	issuer.check(err)
 	form, err := (&oid4vc.VPResponse{Token: oid4vc.VPToken{"card": {bound}}, State: r.State}).FormFor(r)
-	check(err)
+	issuer.check(err)
 	resp, err := in.client.PostForm(r.ResponseURI, form)
-	check(err)
-	check(resp.Body.Close())
-	view, err = in.verifier.Session(ctx, view.ID)
-	check(err)
-	if resp.StatusCode != http.StatusOK || view.Status != verifier.Answered {
-		t.Fatalf("got %s, %+v", resp.Status, view)
+	issuer.check(err)
+	issuer.check(resp.Body.Close())
+	view, err = in.verifier.Session(t.Context(), view.ID)
+	issuer.check(err)
+	return view, resp.StatusCode
+}
+
+func TestStatusListsOfTheVerifier(t *testing.T) {
+	cfg, err := initInstance(initOptions{dir: t.TempDir(), host: "localhost", now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
 	}
-	var result struct {
-		Credentials map[string][]struct{ Checks []compliance.Check }
-	}
-	check(json.Unmarshal(view.Result, &result))
-	if checks := result.Credentials["card"][0].Checks; len(checks) != 2 || checks[1].Code != verifier.CodeStatus || checks[1].Result != compliance.CannotTell {
-		t.Errorf("got %+v", checks)
-	}
-	if n := met.Load(); n != 0 {
-		t.Errorf("the issuer was met %d times", n)
+	for prefix, valid := range map[string]bool{"https://issuer.example/status/": true, "https://issuer.example": false, "http://issuer.example/": false, "": false} {
+		cfg.Verifier.StatusLists = []string{prefix}
+		if err := cfg.check(); (err == nil) != valid {
+			t.Errorf("%q: got %v", prefix, err)
+		}
 	}
 }
