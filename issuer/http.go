@@ -9,7 +9,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"akashi/attestation"
-	"akashi/internal/keys"
+	"akashi/internal/oid4vc"
 	"akashi/internal/web"
 	"akashi/schemas"
 )
@@ -36,14 +36,6 @@ func (i *Issuer) Handler() http.Handler {
 	return web.SecureHeaders(web.CORS(limited))
 }
 
-// issuerMetadata is JWT VC Issuer Metadata: the keys by which to verify what the issuer signed.
-type issuerMetadata struct {
-	Issuer string `json:"issuer"`
-	JWKS   struct {
-		Keys []json.RawMessage `json:"keys"`
-	} `json:"jwks"`
-}
-
 func (i *Issuer) serveIssuerMetadata(w http.ResponseWriter, r *http.Request) {
 	o, err := i.org(r.Context(), idOfPath(mux.Vars(r)["id"]))
 	if errors.Is(err, ErrUnknownOrg) {
@@ -62,21 +54,22 @@ func (i *Issuer) serveIssuerMetadata(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, body)
 }
 
-// metadata returns the metadata document. Of the key it holds the members of RFC 7638 and kid, alg and use.
+// metadata returns the metadata document: the keys by which to verify what the issuer signed.
 func (o *org) metadata() ([]byte, error) {
-	public := o.signing.Public()
-	jwk := map[string]any{}
-	if err := keys.DecodeJSON(public.JWK(), &jwk); err != nil {
-		return nil, err
-	}
-	jwk["kid"], jwk["alg"], jwk["use"] = public.Thumbprint(), string(public.Alg()), "sig"
-	text, err := json.Marshal(jwk)
+	set, err := oid4vc.SigningKeySet(o.signing.Public())
 	if err != nil {
 		return nil, err
 	}
-	m := issuerMetadata{Issuer: o.Issuer}
-	m.JWKS.Keys = []json.RawMessage{text}
-	return json.Marshal(m)
+	return json.Marshal(oid4vc.JWTVCIssuerMetadata{Issuer: o.Issuer, JWKS: &set})
+}
+
+// serveKeys serves the keys alone, as authorization server metadata names them (RFC 8414, Section 2): what the organization signs about itself.
+func serveKeys(w http.ResponseWriter, _ *http.Request, o *org) error {
+	set, err := oid4vc.SigningKeySet(o.signing.Public())
+	if err == nil {
+		writePublic(w, set)
+	}
+	return err
 }
 
 func serveTypeMetadata(w http.ResponseWriter, r *http.Request) {

@@ -221,7 +221,7 @@ func TestVCIServerMetadata(t *testing.T) {
 	want := map[string]any{
 		"issuer": o.Issuer, "authorization_endpoint": o.Issuer + "/authorize", "token_endpoint": o.Issuer + "/token",
 		"pushed_authorization_request_endpoint": o.Issuer + "/par", "require_pushed_authorization_requests": true,
-		"challenge_endpoint": o.Issuer + "/challenge", "status_list_aggregation_endpoint": issuertest.URL + "/status",
+		"jwks_uri": o.Issuer + "/jwks", "challenge_endpoint": o.Issuer + "/challenge", "status_list_aggregation_endpoint": issuertest.URL + "/status",
 		"response_types_supported": []any{"code"}, "response_modes_supported": []any{"query"},
 		"grant_types_supported":                            []any{oid4vc.GrantAuthorizationCode, oid4vc.GrantPreAuthorizedCode, oid4vc.GrantRefreshToken},
 		"code_challenge_methods_supported":                 []any{"S256"},
@@ -248,6 +248,17 @@ func TestVCIServerMetadata(t *testing.T) {
 	}
 	if ct := r.header.Get("Content-Type"); ct != "application/json" {
 		t.Errorf("Content-Type %q", ct)
+	}
+	set, err := oid4vc.ParseKeySet(w.get(o.Issuer + "/jwks").want(http.StatusOK).body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signing, err := keys.ParsePrivate(o.Signing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, err := set.Find(signing.Public().Thumbprint()); err != nil || !key.Equal(signing.Public()) {
+		t.Errorf("jwks_uri: %v", err)
 	}
 }
 

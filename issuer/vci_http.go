@@ -38,6 +38,7 @@ func (i *Issuer) endpoints() []endpoint {
 		{"/notification", post, oid4vc.CodeInvalidNotificationRequest, true, i.serveNotification},
 		{"/offers/{offer}", get, oid4vc.CodeInvalidRequest, false, i.serveOffer},
 		{"/offers/{offer}/qr.{kind:png|svg}", get, oid4vc.CodeInvalidRequest, false, i.serveOfferQR},
+		{"/jwks", get, oid4vc.CodeInvalidRequest, false, serveKeys},
 		{"/types/{type}", get, oid4vc.CodeInvalidRequest, false, i.serveOwnType},
 	}
 }

@@ -78,7 +78,7 @@ func (i *Issuer) attestsKeys() bool {
 // serverMetadata is authorization server metadata (RFC 8414).
 func (i *Issuer) serverMetadata(o *org) *oid4vc.ServerMetadata {
 	m := &oid4vc.ServerMetadata{
-		Issuer: o.Issuer, AuthorizationEndpoint: o.Issuer + "/authorize", TokenEndpoint: o.Issuer + "/token", PushedEndpoint: o.Issuer + "/par", RequirePushed: true,
+		Issuer: o.Issuer, AuthorizationEndpoint: o.Issuer + "/authorize", TokenEndpoint: o.Issuer + "/token", PushedEndpoint: o.Issuer + "/par", RequirePushed: true, JWKSURI: o.Issuer + "/jwks",
 		ResponseTypesSupported: []string{"code"}, ResponseModesSupported: []string{"query"},
 		GrantTypesSupported:           []string{oid4vc.GrantAuthorizationCode, oid4vc.GrantPreAuthorizedCode, oid4vc.GrantRefreshToken},
 		CodeChallengeMethodsSupported: []string{"S256"}, TokenAuthMethodsSupported: []string{oid4vc.AuthPrivateKeyJWT, oid4vc.AuthNone},

@@ -241,8 +241,13 @@ var (
 	errBadTime = &oid4vc.Refusal{Code: oid4vc.CodeInvalidRequest, Status: http.StatusBadRequest, Description: "time must be a number of seconds since 1970"}
 )
 
+var errNotAcceptable = &oid4vc.Refusal{Code: oid4vc.CodeInvalidRequest, Status: http.StatusNotAcceptable, Description: "status lists are served as application/statuslist+jwt"}
+
 // serveStatusList serves a Status List Token (Token Status List, Section 8), of now or, with time, of then.
 func (i *Issuer) serveStatusList(w http.ResponseWriter, r *http.Request) error {
+	if accept := r.Header.Get("Accept"); strings.Contains(accept, "statuslist+cwt") && !strings.Contains(accept, statuslist.MediaType) && !strings.Contains(accept, "*") {
+		return errNotAcceptable
+	}
 	number, err := strconv.Atoi(mux.Vars(r)["list"])
 	if err != nil {
 		return errNoList

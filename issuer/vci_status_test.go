@@ -210,6 +210,10 @@ func TestVCIStatusCaching(t *testing.T) {
 	if text, err := io.ReadAll(z); err != nil || string(text) != string(plain.body) {
 		t.Errorf("inflated to something else: %v", err)
 	}
+	w.get(ref.URI, "Accept", "application/statuslist+cwt").refused(http.StatusNotAcceptable, oid4vc.CodeInvalidRequest)
+	for _, accept := range []string{statuslist.MediaType, "application/statuslist+cwt, application/statuslist+jwt;q=0.5", "application/statuslist+cwt, */*;q=0.1"} {
+		w.get(ref.URI, "Accept", accept).want(http.StatusOK)
+	}
 	past := w.get(ref.URI + "?time=" + json.Number(mustJSON(t, w.Clock.Now().Unix())).String()).want(http.StatusOK)
 	if got := past.header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("Cache-Control of a list of then: %q", got)
