@@ -675,3 +675,40 @@ func FuzzReadVPResponse(f *testing.F) {
 		}
 	})
 }
+
+// The example of OpenID4VP 1.0, Section 8.3: keys of four kinds, of which one can be used, and a response encrypted to it.
+func TestPublishedResponse(t *testing.T) {
+	const metadata = `{"jwks":{"keys":[
+		{"kty":"EC","kid":"ac","use":"enc","crv":"P-256","alg":"ECDH-ES","x":"YO4epjifD-KWeq1sL2tNmm36BhXnkJ0He-WqMYrp9Fk","y":"Hekpm0zfK7C-YccH5iBjcIXgf6YdUvNUac_0At55Okk"},
+		{"kty":"OKP","kid":"jc","use":"enc","crv":"X25519","alg":"ECDH-ES","x":"WPX7wnwq10hFNK9aDSyG1QlLswE_CJY14LdhcFUIVVc"},
+		{"kty":"EC","kid":"lc","use":"enc","crv":"P-384","alg":"ECDH-ES","x":"iHytgLNtXjEyYMAIGwfgjINZRmLfObYbmjPhkaPD8OiTkJtRHjegTNdH31Mxg4nV","y":"MizXWSqNB7sSt_SNjg3spvaJnmjB-LpxsPpLUaea33rvINL3Mq-gEaANErRQpbLx"},
+		{"kty":"OKP","kid":"bc","use":"enc","crv":"X448","alg":"ECDH-ES","x":"pK5IRpLlX-8XcsRYWHejpzkfsHoDOmAYuBzAC7aTpewWOw_QFHSa64t9p2kuommI8JQQLohS2AIA"}]},
+		"encrypted_response_enc_values_supported":["A128GCM","A128CBC-HS256"],"vp_formats_supported":{"dc+sd-jwt":{}}}`
+	const private = `{"kty":"EC","crv":"P-256","x":"YO4epjifD-KWeq1sL2tNmm36BhXnkJ0He-WqMYrp9Fk","y":"Hekpm0zfK7C-YccH5iBjcIXgf6YdUvNUac_0At55Okk","d":"Et-3ce0omz8_TuZ96Df9lp0GAaaDoUnDe6X-CRO7Aww"}`
+	const response = "eyJhbGciOiJFQ0RILUVTIiwiZW5jIjoiQTEyOEdDTSIsImtpZCI6ImFjIiwiZXBrIjp7Imt0eSI6IkVDIiwieCI6Im5ubVZwbTNWM2piaGNhZlFhUkJrU1ZOSGx3Wkh3dC05ck9wSnVmeVlJdWsiLCJ5I" +
+		"joicjRmakRxd0p5czlxVU9QLV9iM21SNVNaRy0tQ3dPMm1pYzVWU05UWU45ZyIsImNydiI6IlAtMjU2In19..uAYcHRUSSn2X0WPX.yVzlGSYG4qbg0bq18JcUiDRw56yVnbKR8E7S7YlEtzT00RqE3Pw5oTpUG3hdLN" +
+		"4taHZ9gC1kwak8JOnJgQ.1wR024_3-qtAlx1oFIUpQQ"
+	var m VerifierMetadata
+	if err := keys.DecodeJSON([]byte(metadata), &m); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	key, enc, err := m.Encryption()
+	if err != nil || key.KID() != "ac" || enc != keys.A128GCM {
+		t.Errorf("chose %q, %s, %v", key.KID(), enc, err)
+	}
+	m.JWKS.Keys = append(m.JWKS.Keys[1:], m.JWKS.Keys[0]) // those that cannot be used first
+	if key, _, err := m.Encryption(); err != nil || key.KID() != "ac" {
+		t.Errorf("chose %q, %v", key.KID(), err)
+	}
+	mine, err := keys.ParsePrivate([]byte(private))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadVPResponse(url.Values{"response": {response}}, ResponseKey{mine, "ac"}, "")
+	if err != nil || len(got.Token["example_credential_id"]) != 1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
