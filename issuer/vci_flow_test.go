@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -136,6 +137,7 @@ func TestVCIBatch(t *testing.T) {
 		t.Fatalf("%d credentials", len(resp.Credentials))
 	}
 	seen := map[string]bool{}
+	datasets := map[string]bool{}
 	for _, c := range resp.Credentials {
 		text, err := c.Text()
 		if err != nil {
@@ -146,6 +148,7 @@ func TestVCIBatch(t *testing.T) {
 			t.Error("bound to a key that was not asked for, or twice")
 		}
 		delete(holders, v.Holder.Thumbprint())
+		datasets[w.dataset(v)] = true
 		ref, err := statuslist.ReferenceOf(v.Claims)
 		if err != nil {
 			t.Fatal(err)
@@ -155,8 +158,25 @@ func TestVCIBatch(t *testing.T) {
 			mustBeNew(t, seen, "salt", d.Salt)
 		}
 	}
+	if len(datasets) != 1 {
+		t.Errorf("%d datasets in one batch", len(datasets))
+	}
 	req.Proofs.Values = append(req.Proofs.Values, req.Proofs.Values[0])
 	p.json("/credential", req).refused(http.StatusBadRequest, oid4vc.CodeInvalidProof)
+}
+
+// dataset is what a credential says, without what is its own.
+func (w *vciWorld) dataset(v *sdjwt.Verified) string {
+	w.T.Helper()
+	claims := maps.Clone(v.Claims)
+	for _, own := range []string{"cnf", "iat", "exp", "status"} {
+		delete(claims, own)
+	}
+	text, err := json.Marshal(claims)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	return string(text)
 }
 
 func mustBeNew(t *testing.T, seen map[string]bool, what, value string) {

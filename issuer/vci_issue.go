@@ -54,28 +54,36 @@ func (b *bearer) produce(want *wanted) ([]made, error) {
 		m, err := b.copy(want)
 		return []made{m}, err
 	}
+	claims, err := b.i.claims(b.o, want)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]made, len(want.holders))
 	places, err := b.i.freeIndices(b.ctx, len(want.holders))
 	for n := 0; n < len(out) && err == nil; n++ {
-		out[n], err = b.i.sign1(b.o, want, want.holders[n], places[n])
+		out[n], err = b.i.sign1(b.o, want.configuration, claims, want.holders[n], places[n])
 	}
 	return out, err
 }
 
-// sign1 makes one credential of an operator-defined type, or an example of an attestation, which is logged nowhere and counts for nothing.
-func (i *Issuer) sign1(o *org, want *wanted, h holder, ref place) (made, error) {
-	c, s := want.configuration, want.subject
-	claims := map[string]any{}
-	var err error
-	if s.Example {
-		claims, err = i.example(o, c)
+// claims are those of all credentials of one request (OpenID4VCI 1.0, Section 3.3.2: a batch shares its dataset), the disclosable ones marked.
+func (i *Issuer) claims(o *org, want *wanted) (claims map[string]any, err error) {
+	if want.subject.Example {
+		claims, err = i.example(o, want.configuration)
 	} else {
-		err = keys.DecodeJSON(s.Claims, &claims)
+		claims = map[string]any{}
+		err = keys.DecodeJSON(want.subject.Claims, &claims)
 	}
 	if err != nil {
-		return made{}, err
+		return nil, err
 	}
-	payload := maps.Clone(c.hide(claims))
+	return want.configuration.hide(claims), nil
+}
+
+// sign1 makes one credential of an operator-defined type, or an example of an attestation, which is logged nowhere and counts for nothing.
+func (i *Issuer) sign1(o *org, c *configuration, claims map[string]any, h holder, ref place) (made, error) {
+	payload := maps.Clone(claims)
+	var err error
 	if payload["vct#integrity"], err = c.integrity(o); err != nil {
 		return made{}, err
 	}
