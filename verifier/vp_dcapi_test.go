@@ -55,7 +55,7 @@ func (p *page) ask(dc oid4vc.DCRequest) *oid4vc.PresentationRequest {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	v, err := u.Verify(oid4vc.ExpectRequest{Roots: []*x509.Certificate{p.root}, Now: p.World.Now}, vpURL)
+	v, err := u.Verify(oid4vc.ExpectRequest{Roots: []*x509.Certificate{p.root}, Now: p.World.Now}, vpURL, func(*oid4vc.VerifiedRequest) bool { return true })
 	if err != nil {
 		p.t.Fatal(err)
 	}

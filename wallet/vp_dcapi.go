@@ -22,7 +22,11 @@ func (w *Wallet) OpenCredentialRequest(ctx context.Context, origin, protocol str
 	if err != nil {
 		return nil, err
 	}
-	v, rooted, err := w.verifyRequest(oid4vc.ExpectRequest{}, func(want oid4vc.ExpectRequest) (*oid4vc.VerifiedRequest, error) { return u.Verify(want, origin) })
+	v, rooted, err := w.verifyRequest(oid4vc.ExpectRequest{}, func(want oid4vc.ExpectRequest) (*oid4vc.VerifiedRequest, error) {
+		return u.Verify(want, origin, func(v *oid4vc.VerifiedRequest) bool {
+			return w.whoAsks(v, !want.AnyRoot && v.Leaf != nil, history.Latest()).Known
+		})
+	})
 	if err != nil {
 		return nil, err
 	}

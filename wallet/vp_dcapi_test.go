@@ -51,7 +51,7 @@ func (f *fakeVerifier) dcRequest(protocol, mode string) oid4vc.DCRequest {
 	return out
 }
 
-// A request of a page is answered in every way, for that page's origin whoever signs.
+// A request of a page is answered in every way, for that page's origin whoever signs. Of the two signatures the second is by a certificate that is known.
 func TestCredentialRequest(t *testing.T) {
 	s := received(t)
 	f := newFakeVerifier(t, s)
@@ -60,7 +60,7 @@ func TestCredentialRequest(t *testing.T) {
 			s.Clock.Set(s.Clock.Now().Add(time.Second))
 			a, err := s.wallet.OpenCredentialRequest(ctx, pageOrigin, protocol, f.dcRequest(protocol, mode).Data)
 			f.check(err)
-			signed := protocol == oid4vc.ProtocolSigned
+			signed := protocol != oid4vc.ProtocolUnsigned
 			if a.Host != "desk.example" || a.ClientID != "origin:"+pageOrigin || signed != a.Known {
 				t.Errorf("%s: who asks: %+v", protocol, a)
 			}

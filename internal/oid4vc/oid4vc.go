@@ -9,8 +9,8 @@
 //   - credential, deferred and notification messages and their encryption: Sections 7 to 11.
 //
 // In the files vp_*.go are the messages of OpenID for Verifiable Presentations 1.0, for verifier and wallet: request objects and links
-// (Section 5), responses (Section 8) and transaction data; the query is package dcql. Left out of them: the Digital Credentials API, scope
-// for a query, the client identifier prefixes verifier_attestation and openid_federation, and encrypted request objects.
+// (Section 5), responses (Section 8), transaction data, metadata of wallets and verifiers, and the Digital Credentials API (Appendix A); the query
+// is package dcql. Left out of them: scope for a query, and the client identifier prefixes verifier_attestation and openid_federation.
 //
 // What parses is not yet true: a Parse function checks the form, a Check function also signatures, times and audiences against what the
 // caller expects. What a server must refuse is a [Refusal], which knows the code and the status to answer.

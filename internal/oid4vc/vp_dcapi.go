@@ -261,20 +261,28 @@ func parseMultisigned(jws multiJWS) (*UnverifiedDCRequest, error) {
 }
 
 // Verify checks who makes the request that came from a page of an origin, which the platform, and never the request, tells. Of several signatures
-// the first that holds counts; where none does the first one's error is returned. For an unsigned request nothing but the origin is known.
-func (u *UnverifiedDCRequest) Verify(want ExpectRequest, origin string) (*VerifiedRequest, error) {
+// that hold the first by somebody who is known counts, or else the first; where none holds the first one's error is returned. For an unsigned request
+// nothing but the origin is known.
+func (u *UnverifiedDCRequest) Verify(want ExpectRequest, origin string, known func(*VerifiedRequest) bool) (*VerifiedRequest, error) {
 	if u.unsigned != nil {
 		return &VerifiedRequest{PresentationRequest: *u.unsigned}, nil
 	}
-	var errs []error
+	var stranger *VerifiedRequest
+	var refused error
 	for _, signed := range u.signed {
-		v, err := signed.verifyDC(want, origin)
-		if err == nil {
+		switch v, err := signed.verifyDC(want, origin); {
+		case err == nil && known(v):
 			return v, nil
+		case err == nil && stranger == nil:
+			stranger = v
+		case err != nil && refused == nil:
+			refused = err
 		}
-		errs = append(errs, err)
 	}
-	return nil, errs[0]
+	if stranger != nil {
+		return stranger, nil
+	}
+	return nil, refused
 }
 
 func (u *UnverifiedPresentationRequest) verifyDC(want ExpectRequest, origin string) (*VerifiedRequest, error) {

@@ -49,7 +49,7 @@ func (v *vpVerifier) verifyDC(r DCRequest, origin string) (*VerifiedRequest, err
 	if err != nil {
 		return nil, err
 	}
-	return u.Verify(v.expect(""), origin)
+	return u.Verify(v.expect(""), origin, func(*VerifiedRequest) bool { return false })
 }
 
 func TestDCRequest(t *testing.T) {
@@ -185,6 +185,14 @@ func TestDCRequestRefused(t *testing.T) {
 		if _, err := v.verifyDC(c.r, c.origin); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
 		}
+	}
+	// Somebody who is known counts before the others.
+	u, err := ParseDCRequest(requests[ProtocolMultisigned])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := u.Verify(v.expect(""), dcOrigin, func(v *VerifiedRequest) bool { return v.Prefix == PrefixDID }); err != nil || got.Prefix != PrefixDID {
+		t.Errorf("of two signatures: got %+v, %v", got, err)
 	}
 	// One signature that holds is enough.
 	got, err := v.verifyDC(multi(func(jws *multiJWS) { jws.Signatures[0].Signature = jws.Signatures[1].Signature }), dcOrigin)
