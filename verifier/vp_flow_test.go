@@ -406,6 +406,10 @@ func TestNewVPRefuses(t *testing.T) {
 		"no store":            func(c *verifier.VPConfig) { c.Store = nil },
 		"no key":              func(c *verifier.VPConfig) { c.Key = nil },
 		"no registry":         func(c *verifier.VPConfig) { c.Registry = nil },
+		"host in capitals":    func(c *verifier.VPConfig) { c.URL = "https://Verifier.test" },
+		"authority in chain":  func(c *verifier.VPConfig) { c.Chain = append(slices.Clone(c.Chain), w.root) },
+		"self-signed":         func(c *verifier.VPConfig) { c.Chain = []*x509.Certificate{w.root} },
+		"another's key":       func(c *verifier.VPConfig) { c.Key = evidencetest.Key(t) },
 	} {
 		cfg := w.vp.VPConfig
 		spoil(&cfg)

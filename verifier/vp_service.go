@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -67,6 +68,9 @@ func NewVP(cfg VPConfig) (*VP, error) {
 	if cfg.Store == nil || cfg.Key == nil || cfg.Registry == nil {
 		return nil, fmt.Errorf("%w: a store, a key and a registry are needed", ErrVPConfig)
 	}
+	if err := checkOwnChain(cfg.Key, cfg.Chain); err != nil {
+		return nil, err
+	}
 	if cfg.Life <= 0 {
 		cfg.Life = 5 * time.Minute
 	}
@@ -83,6 +87,23 @@ func NewVP(cfg VPConfig) (*VP, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &VP{VPConfig: cfg, host: u.Hostname(), origin: u.Scheme + "://" + u.Host}, nil
+}
+
+// checkOwnChain checks that the certificate is of the key, and that no certificate in the chain is self-signed: neither the verifier's own nor the
+// authority's may be (HAIP 1.0, Section 5).
+func checkOwnChain(key *keys.Private, chain []*x509.Certificate) error {
+	for i, c := range chain {
+		if bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
+			return fmt.Errorf("%w: certificate %d of the chain is self-signed", ErrVPConfig, i)
+		}
+	}
+	if len(chain) == 0 {
+		return nil
+	}
+	if public, err := keys.PublicFrom(chain[0].PublicKey); err != nil || !public.Equal(key.Public()) {
+		return fmt.Errorf("%w: the first certificate of the chain is not of the key", ErrVPConfig)
+	}
+	return nil
 }
 
 // Paths of the endpoints.

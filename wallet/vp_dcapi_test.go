@@ -240,6 +240,9 @@ func TestReject(t *testing.T) {
 			m.Formats = map[string]json.RawMessage{"mso_mdoc": json.RawMessage("{}")}
 			f.request.Metadata = &m
 		}, oid4vc.CodeVPFormatsNotSupported},
+		"a query for other formats": {func(f *fakeVerifier) {
+			f.request.Query = &dcql.Query{Credentials: []dcql.Credential{{ID: "m", Format: dcql.FormatMDoc, Meta: &dcql.Meta{DocType: "org.iso.18013.5.1.mDL"}}}}
+		}, oid4vc.CodeVPFormatsNotSupported},
 		"a redirect_uri":       {member("redirect_uri", "https://desk.example/"), oid4vc.CodeInvalidRequest},
 		"a scope":              {member("scope", "x"), oid4vc.CodeInvalidScope},
 		"no query":             {member("dcql_query", nil), oid4vc.CodeInvalidRequest},

@@ -219,6 +219,9 @@ func (a *Asking) goesTo(v *oid4vc.VerifiedRequest, fetched string) error {
 // check checks what is asked for.
 func (a *Asking) check(r *oid4vc.PresentationRequest) (err error) {
 	a.request = r
+	if !slices.ContainsFunc(r.Query.Credentials, func(c dcql.Credential) bool { return c.Format == dcql.FormatSDJWTVC }) {
+		return oid4vc.ErrVPFormats
+	}
 	if a.Transactions, err = transactionsOf(r.TransactionData); err != nil {
 		return err
 	}
