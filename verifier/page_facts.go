@@ -38,7 +38,7 @@ func (v *view) deviations() (out []deviation) {
 		out = append(out, deviation{
 			Number: number, Drawer: drawerID(f), Period: v.shortPeriod(f.Period), Title: v.pick(f.Title),
 			Due:   v.t("assessment.due_on", "d", v.shortDay(f.Due), "rule", v.dueRule(obligationOf(f))),
-			Word:  strings.TrimSpace(v.word(f.Finding) + " " + v.detail(f)),
+			Word:  v.word(f.Finding),
 			Facts: v.fact(f), Proof: v.proof(f), Holder: holderKey(f.DutyHolder), Principal: v.principal(f), Actions: v.actions(f),
 		})
 	}

@@ -197,6 +197,9 @@ func eightGaps() *drawn {
 	d.find("N-06", "2026-07-10", attestation.NewDate(2026, 7, 24), compliance.Absent)
 	d.find("P-01", "FY2025", attestation.NewDate(2026, 5, 31), compliance.Fulfilled)
 	d.find("P-01", "FY2026", attestation.NewDate(2027, 5, 31), compliance.NotDue)
-	d.find("H-01", "2026-07-10", attestation.NewDate(2026, 7, 24), compliance.Fulfilled)
+	d.find("H-01", "2026-07-10", attestation.NewDate(2026, 7, 24), compliance.Fulfilled).OwnRecordOnly = true
+	for _, code := range []string{evidence.CodeNotSealed, compliance.CodeTermsAsStated, compliance.CodeContractFiled} {
+		d.result.Assessment.Checks = append(d.result.Assessment.Checks, compliance.Check{Code: code})
+	}
 	return d
 }

@@ -8,6 +8,7 @@ package browsertest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"os"
 	"os/exec"
@@ -75,7 +76,7 @@ func New(t testing.TB) *Browser {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // of the browser's own, which may still be writing
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.UserDataDir(dir), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "ja"),
+		chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("disable-component-update", true),
 		chromedp.WSURLReadTimeout(patience))
 	allocated, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(endAllocator)
@@ -98,7 +99,7 @@ type Options struct {
 	Width    int    // [Desk] when zero
 	Dark     bool   // the reader prefers dark pages
 	NoScript bool   // scripts are off
-	Accept   string // Accept-Language; "" for the browser's
+	Accept   string // Accept-Language, "ja" when empty
 }
 
 // watch keeps what the page's Content-Security-Policy refused.
@@ -115,25 +116,22 @@ func (b *Browser) Open(url string, o Options) *Page {
 	ctx, stop := context.WithTimeout(tab, patience)
 	b.t.Cleanup(stop)
 	p := &Page{b.t, ctx}
-	width := int64(o.Width)
-	if width == 0 {
-		width = Desk
-	}
 	media := emulation.SetEmulatedMediaParams{}
 	if o.Dark {
 		media.Features = []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}
 	}
 	p.Do(
-		chromedp.EmulateViewport(width, 900),
+		chromedp.EmulateViewport(int64(cmp.Or(o.Width, Desk)), 900),
 		call(emulation.SetEmulatedMedia, media),
 		call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: o.NoScript}),
 		call(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watch}),
 	)
-	if o.Accept != "" {
-		p.Do(call(network.Enable, network.EnableParams{}),
-			call(network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": o.Accept}}))
-	}
-	p.Do(chromedp.Navigate(url))
+	accept := network.Headers{"Accept-Language": cmp.Or(o.Accept, "ja")}
+	p.Do(
+		call(network.Enable, network.EnableParams{}),
+		call(network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: accept}),
+		chromedp.Navigate(url),
+	)
 	return p
 }
 
@@ -181,10 +179,19 @@ func (p *Page) Click(selector string) {
 	p.Do(chromedp.Click(chromedp.CSS(selector)))
 }
 
-// Wait waits until an expression is true.
+// Wait waits until an expression is true, in this page or in the one that it leads to.
 func (p *Page) Wait(expression string) {
 	p.t.Helper()
-	p.Do(chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(patience)))
+	for {
+		ok, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](expression))
+		switch {
+		case ok:
+			return
+		case p.ctx.Err() != nil:
+			p.t.Fatalf("it never was so: %s: %v", expression, err)
+		}
+		time.Sleep(20 * time.Millisecond) // an error may be that of a page that is being left
+	}
 }
 
 // NoSidewaysScroll fails the test if the page as a whole is wider than the window; tables scroll inside their own region.
@@ -259,7 +266,7 @@ func PDFPages(pdf []byte) int { return len(pageObject.FindAll(pdf, -1)) }
 // PDFText is the text of a PDF, or the test ends here without pdftotext.
 func PDFText(t testing.TB, pdf []byte) string {
 	t.Helper()
-	return pdftotext(t, pdf)
+	return pdftotext(t, pdf, "-raw")
 }
 
 // below is the lower edge of a word in points.
