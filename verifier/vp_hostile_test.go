@@ -571,3 +571,44 @@ func TestRegistryDown(t *testing.T) {
 		}
 	}
 }
+
+// An engagement that stands in the registry, by somebody who may not issue any, or not then.
+func TestAssessmentOfNobodyAccredited(t *testing.T) {
+	from, to := attestation.NewDate(2025, 11, 1), attestation.NewDate(2025, 12, 31)
+	for name, c := range map[string]struct {
+		engage func(w *vpWorld)
+		reason string
+	}{
+		"not for the type": {func(w *vpWorld) {
+			claims := w.Claims(from, to)
+			claims["iss"] = w.Bank.Issuer
+			w.EngageBy(w.Bank, 0, w.Issue(w.Bank.Key, claims))
+		}, "engagement.not_logged"}, // where those who may would have logged it
+		"not at the time": {func(w *vpWorld) {
+			entities := w.Entities()
+			for _, e := range entities {
+				e.From = attestation.NewDate(2025, 11, 5)
+			}
+			w.AddTrustList(entities...)
+			w.Engage(0, w.Claims(from, to))
+		}, evidence.CodeEngagementIssuer},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &vpWorld{World: evidencetest.New(t, evidencetest.At(2025, 10, 30, 9)), t: t}
+			w.World.Now = evidencetest.At(2025, 10, 30, 10)
+			c.engage(w)
+			w.CloseEpoch()
+			w.World.Now = evidencetest.At(2025, 12, 8, 9)
+			w.CloseEpoch()
+			w.serve()
+			wallet := &holding{vpWorld: w, held: []string{w.Engagement}}
+			s := w.create(verifier.CreateOptions{})
+			wallet.answer(s.Link)
+			r := w.fetch(w.session(s.ID).Link)
+			status, body := w.send(r, &oid4vc.VPResponse{Token: wallet.token(r), State: r.State})
+			if now := w.session(s.ID); status != http.StatusBadRequest || now.Status != verifier.Failed || now.Reason != c.reason || now.Result != nil {
+				t.Errorf("got %d %s, %s for %q", status, body, now.Status, now.Reason)
+			}
+		})
+	}
+}
