@@ -233,16 +233,18 @@ func parseDCToken(compact string) (*UnverifiedPresentationRequest, error) {
 	return &UnverifiedPresentationRequest{token: token, wire: w.full()}, nil
 }
 
-// parseMultisigned makes one request of each signature.
+// parseMultisigned makes one request of each signature that can be read: others may be meant for other wallets.
 func parseMultisigned(jws multiJWS) (*UnverifiedDCRequest, error) {
 	if len(jws.Signatures) == 0 || len(jws.Signatures) > maxSignatures {
 		return nil, ErrVPRequestMalformed
 	}
 	out := new(UnverifiedDCRequest)
+	var unread error
 	for _, s := range jws.Signatures {
 		u, err := parseDCToken(s.Protected + "." + jws.Payload + "." + s.Signature)
 		if err != nil {
-			return nil, err
+			unread = err
+			continue
 		}
 		if u.wire.ClientID != "" || u.wire.VerifierInfo != nil {
 			return nil, ErrVPRequestMalformed // Appendix A.3.2.2: in the protected headers only
@@ -256,6 +258,9 @@ func parseMultisigned(jws multiJWS) (*UnverifiedDCRequest, error) {
 		}
 		u.wire.ClientID, u.wire.VerifierInfo = header.ClientID, header.Info
 		out.signed = append(out.signed, u)
+	}
+	if out.signed == nil {
+		return nil, unread
 	}
 	return out, nil
 }

@@ -180,6 +180,11 @@ func TestDCRequestRefused(t *testing.T) {
 		}), dcOrigin, ErrVPRequestSignature},
 		{"multisigned: payload changed", multi(func(jws *multiJWS) { jws.Payload = b64.EncodeToString([]byte(`{"response_type":"vp_token"}`)) }), dcOrigin, ErrVPRequestSignature},
 		{"multisigned: client_id in the payload", multi(func(jws *multiJWS) { jws.Payload = b64.EncodeToString([]byte(`{"client_id":"x509_hash:x"}`)) }), dcOrigin, ErrVPRequestMalformed},
+		{"multisigned: typ", multi(func(jws *multiJWS) {
+			for i := range jws.Signatures {
+				jws.Signatures[i].Protected = b64.EncodeToString([]byte(`{"alg":"ES256","typ":"JWT"}`))
+			}
+		}), dcOrigin, ErrVPRequestType},
 		{"multisigned: a string", DCRequest{ProtocolMultisigned, requests[ProtocolSigned].Data}, dcOrigin, ErrVPRequestMalformed},
 	} {
 		if _, err := v.verifyDC(c.r, c.origin); !errors.Is(err, c.want) {
@@ -194,7 +199,11 @@ func TestDCRequestRefused(t *testing.T) {
 	if got, err := u.Verify(v.expect(""), dcOrigin, func(v *VerifiedRequest) bool { return v.Prefix == PrefixDID }); err != nil || got.Prefix != PrefixDID {
 		t.Errorf("of two signatures: got %+v, %v", got, err)
 	}
-	// One signature that holds is enough.
+	// One signature that holds is enough, whatever the others are.
+	foreign := multi(func(jws *multiJWS) { jws.Signatures[0].Protected = b64.EncodeToString([]byte(`{"alg":"X","crit":["x"]}`)) })
+	if got, err := v.verifyDC(foreign, dcOrigin); err != nil || got.Prefix != PrefixDID {
+		t.Errorf("beside a foreign one: got %+v, %v", got, err)
+	}
 	got, err := v.verifyDC(multi(func(jws *multiJWS) { jws.Signatures[0].Signature = jws.Signatures[1].Signature }), dcOrigin)
 	if err != nil || got.Prefix != PrefixDID {
 		t.Errorf("the second signature: got %+v, %v", got, err)
