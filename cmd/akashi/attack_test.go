@@ -144,7 +144,7 @@ func (a *attackers) judge() (*evidence.File, *compliance.Assessment) {
 	if err := a.audited(a.t.Context()); err != nil {
 		a.t.Fatal(err)
 	}
-	f, r, err := a.assess(a.t.Context(), "A", nil)
+	f, r, err := a.assess(a.t.Context(), "A")
 	if err != nil {
 		a.t.Fatal(err)
 	}

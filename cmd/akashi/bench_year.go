@@ -80,7 +80,7 @@ func makeYear(ctx context.Context) (f *evidence.File, trust evidence.Trust, err 
 	if err := p.audited(ctx); err != nil {
 		return nil, trust, err
 	}
-	if f, _, err = p.assess(ctx, yearEngagement, nil); err != nil {
+	if f, _, err = p.assess(ctx, yearEngagement); err != nil {
 		return nil, trust, err
 	}
 	trust, err = p.in.cfg.trust()

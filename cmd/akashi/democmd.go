@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,7 +19,13 @@ import (
 // demoResult is what the story ends with.
 type demoResult struct {
 	Assessments []*compliance.Assessment `json:"assessments"`
-	files       map[string][]byte        // evidence file by engagement
+	cases       map[string]*demoCase     // by engagement
+}
+
+// demoCase is an assessment that a worker made at the verifier.
+type demoCase struct {
+	page string // its address
+	file []byte // the evidence file that is saved there
 }
 
 func newDemo(s streams) *cobra.Command {
@@ -75,13 +83,15 @@ func runDemo(ctx context.Context, s streams, exit, asJSON bool, out string) (err
 		for i, name := range story.Engagements() {
 			printAssessment(s.out, name, result.Assessments[i])
 		}
-		p.sayNext(s, out, exit)
+		sayNext(s, out)
 	}
 	if err != nil || exit {
 		return err
 	}
-	s.say("running until interrupted (Ctrl-C)")
-	<-ctx.Done()
+	if err := p.sayOpen(s, result); err != nil {
+		return err
+	}
+	p.answering(ctx, s)
 	s.say("stopping")
 	return nil
 }
@@ -91,8 +101,8 @@ func (p *player) write(dir string, r *demoResult) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for name, data := range r.files {
-		if err := writeFile(filepath.Join(dir, name+".evidence.json"), data, 0o644); err != nil {
+	for name, c := range r.cases {
+		if err := writeFile(filepath.Join(dir, name+".evidence.json"), c.file, 0o644); err != nil {
 			return err
 		}
 	}
@@ -108,12 +118,8 @@ func (p *player) write(dir string, r *demoResult) error {
 	return nil
 }
 
-// sayNext says what is open, unless the demo stops now, and what to try.
-func (p *player) sayNext(s streams, out string, exit bool) {
-	if !exit {
-		s.say("\nopen until you stop the demo:")
-		p.in.sayWhere(s)
-	}
+// sayNext says what to try with the evidence files.
+func sayNext(s streams, out string) {
 	s.say("\ntry next (`go run ./cmd/akashi` where akashi is not installed):")
 	if out == "" {
 		s.say("  akashi demo --exit --out FILES         keep the evidence files")
@@ -121,6 +127,62 @@ func (p *player) sayNext(s streams, out string, exit bool) {
 	}
 	s.say("  akashi verify %s/B.evidence.json --policy %s --trust-anchor %s/%s", out, out, out, fileAnchor)
 	s.say("  change any byte of the file and verify it again")
+}
+
+// sayOpen says what can be opened until the demo stops.
+func (p *player) sayOpen(s streams, result *demoResult) error {
+	base, err := p.showCases(result.cases)
+	if err != nil {
+		return err
+	}
+	s.say("\nopen in a browser on this machine, until you stop the demo; its certificates are signed by %s:", p.in.cfg.path(fileCA))
+	for _, name := range story.Engagements() {
+		s.say("  engagement %s     %s/%s", name, base, name)
+	}
+	service := p.in.cfg.Verifier.URL
+	s.say("  verify again     %s/r", service)
+	s.say("  for submission   %s/submission", service)
+	s.say("\nthe services:")
+	p.in.sayWhere(s)
+	s.say("\na worker's wallet answers the code that a page shows: type A, B or C and the code. Ctrl-C stops the demo.")
+	return nil
+}
+
+// answering lets the workers answer as the lines of the input say, such as "B 4KDW-91TZ", until ctx ends.
+func (p *player) answering(ctx context.Context, s streams) {
+	lines := make(chan string)
+	go func() { // until the input ends: nothing else ends a read from a terminal
+		defer close(lines)
+		for in := bufio.NewScanner(s.in); in.Scan(); {
+			select {
+			case lines <- in.Text():
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case line, ok := <-lines:
+			if !ok {
+				lines = nil
+			} else if err := p.answerLine(ctx, line); err != nil {
+				s.say("%v", err)
+			} else {
+				s.say("answered")
+			}
+		}
+	}
+}
+
+func (p *player) answerLine(ctx context.Context, line string) error {
+	words := strings.Fields(line)
+	if len(words) != 2 || p.workers[strings.ToUpper(words[0])] == nil {
+		return errors.New("type a worker and a code, such as: B 4KDW-91TZ")
+	}
+	return p.answerCode(ctx, strings.ToUpper(words[0]), words[1])
 }
 
 var errStory = errors.New("the story cannot go on")

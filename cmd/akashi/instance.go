@@ -41,7 +41,7 @@ type instanceOptions struct {
 	now    func() time.Time // clock of the log, the witnesses and the issuers; TLS and timers keep the machine's
 	log    *slog.Logger
 	traces trace.TracerProvider // nil = none
-	epoch  time.Duration        // replaces the configuration's, and turns the idle epoch off: for a story told in a minute
+	epoch  time.Duration        // replaces the configuration's, and turns the idle epoch off: for a story told in a minute, which waits for its members
 }
 
 // instance is a running set of services.
@@ -53,6 +53,7 @@ type instance struct {
 	registry *logserver.Server
 	issuer   *issuer.Issuer
 	verifier *verifier.VP
+	desk     *verifier.Desk
 	statuses *web.StatusLists     // that the verifier asks
 	metrics  *prometheus.Registry // of all services here
 
@@ -155,15 +156,20 @@ func (c *Config) storeKey() ([]byte, error) {
 	return key, nil
 }
 
-// listen serves h over https.
+// listen serves h over https where a service listens.
 func (in *instance) listen(service ServiceConfig, h http.Handler) error {
-	cert, err := tls.LoadX509KeyPair(in.cfg.path(fileTLS), in.cfg.path(fileTLSKey))
-	if err != nil {
-		return fmt.Errorf("reading the server certificate: %w", err)
-	}
 	l, err := net.Listen("tcp", service.Listen)
 	if err != nil {
 		return fmt.Errorf("%w; another process may use the port: change it in %s or stop that process", err, in.cfg.path(configName))
+	}
+	return in.serveTLS(l, h)
+}
+
+// serveTLS serves h over https until the instance stops, which closes the listener.
+func (in *instance) serveTLS(l net.Listener, h http.Handler) error {
+	cert, err := tls.LoadX509KeyPair(in.cfg.path(fileTLS), in.cfg.path(fileTLSKey))
+	if err != nil {
+		return errors.Join(fmt.Errorf("reading the server certificate: %w", err), l.Close())
 	}
 	s := &http.Server{
 		Handler:           h,
@@ -294,15 +300,15 @@ func (in *instance) registryConfig() (logserver.Config, error) {
 	if err != nil {
 		return logserver.Config{}, err
 	}
-	epoch, idle := c.Registry.Epoch, c.Registry.Idle
+	epoch, idle, patience := c.Registry.Epoch, c.Registry.Idle, time.Duration(0)
 	if in.opt.epoch != 0 {
-		epoch, idle = in.opt.epoch, 0
+		epoch, idle, patience = in.opt.epoch, 0, time.Minute
 	}
 	return logserver.Config{
 		Dir: c.path("registry", "log"), Origin: c.Registry.Origin, LogKey: signer, Store: st, Anchor: in.anchor,
 		Policy: witnesses, Auditors: auditors, Witnesses: endpoints(witnesses), AuditorURLs: endpoints(auditors),
 		Map: logserver.MapKind(c.Registry.Map), Folders: []string{c.path("registry", "store")},
-		HTTP: in.client, Now: in.opt.now, EpochInterval: epoch, IdleInterval: idle, Log: in.opt.log, Traces: in.opt.traces,
+		HTTP: in.client, Now: in.opt.now, EpochInterval: epoch, IdleInterval: idle, WitnessTimeout: patience, AuditorTimeout: patience, Log: in.opt.log, Traces: in.opt.traces,
 	}, nil
 }
 

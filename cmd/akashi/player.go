@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"path"
 	"slices"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"akashi/internal/evidence"
 	"akashi/internal/keys"
 	"akashi/internal/store"
+	"akashi/internal/web"
 	"akashi/issuer"
 	"akashi/registry"
 	"akashi/testdata/story"
@@ -48,6 +50,7 @@ type player struct {
 	clock   *storyClock
 	parties map[string]story.Party
 	workers map[string]*storyWorker // by engagement
+	browser *storyBrowser           // of the workers
 	stops   int
 }
 
@@ -66,6 +69,9 @@ func newPlayer(ctx context.Context, dir string) (*player, error) {
 		return nil, err
 	}
 	p.in, err = startInstance(ctx, cfg, instanceOptions{now: p.clock.now, epoch: storyEpoch, log: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		p.browser, err = newStoryBrowser(cfg.Verifier.URL, p.in.client.Transport)
+	}
 	if err == nil {
 		err = p.addParties(ctx)
 	}
@@ -99,11 +105,9 @@ func (p *player) addParties(ctx context.Context) error {
 
 // addWorker gives a worker a wallet. It reaches the services over https, as any wallet does, and knows them by the trust list.
 func (p *player) addWorker(ctx context.Context, engagement string) error {
-	web, err := fetcher(p.in.cfg.Registry.URL, p.in.cfg.path(fileCA))
-	if err != nil {
-		return err
-	}
-	cfg := wallet.Config{Store: store.NewMemory(), Registry: p.client(), Web: web, Now: p.clock.now}
+	roots := p.in.client.Transport.(*http.Transport).TLSClientConfig.RootCAs
+	meets := web.NewFetcher(web.FetchOptions{Timeout: time.Minute, RootCAs: roots, DangerouslyAllowLoopback: true})
+	cfg := wallet.Config{Store: store.NewMemory(), Registry: p.client(), Web: meets, Now: p.clock.now}
 	w, err := wallet.Create(ctx, cfg, p.in.cfg.Registry.Origin, p.in.anchor)
 	if err != nil {
 		return err
@@ -118,7 +122,7 @@ func (p *player) client() *registry.Client {
 
 // play carries out the timeline. probe, when given, is called at each assess-at item with the clock there and a closed, audited head.
 func (p *player) play(ctx context.Context, probe func(story.Item) error) (*demoResult, error) {
-	result := &demoResult{files: map[string][]byte{}}
+	result := &demoResult{cases: map[string]*demoCase{}}
 	for _, it := range story.Timeline() {
 		if err := p.advance(ctx, it.At); err != nil {
 			return nil, storyError(it, err)
@@ -335,43 +339,40 @@ func decode[T any](data []byte) (*T, error) {
 	return v, json.Unmarshal(data, v)
 }
 
-// assessInto keeps the assessment and the evidence file of an engagement.
+// assessInto lets the worker make an assessment for submission, and keeps it.
 func (p *player) assessInto(ctx context.Context, it story.Item, result *demoResult) error {
 	if err := p.audited(ctx); err != nil {
 		return err
 	}
-	file, r, err := p.assess(ctx, it.Engagement, it.Hide)
+	c, err := p.submit(ctx, it.Engagement, it.Hide)
 	if err != nil {
 		return err
 	}
+	trust, err := p.in.cfg.trust()
+	if err != nil {
+		return err
+	}
+	r := verifier.Verify(c.file, trust, verifier.Options{At: p.clock.now()})
 	if r.Result != compliance.Pass {
 		return fmt.Errorf("the evidence gathered is not whole: %v", r.Checks)
 	}
-	data, err := file.Marshal()
-	if err != nil {
-		return err
-	}
 	result.Assessments = append(result.Assessments, r.Assessment)
-	result.files[it.Engagement] = data
+	result.cases[it.Engagement] = c
 	return nil
 }
 
 // storyFrom and storyTo are the months under judgement.
 const storyFrom, storyTo = attestation.Period("2025-11"), attestation.Period("2026-10")
 
-// assess lets the worker's wallet answer the verifier by OpenID4VP: the engagement first, then what its plan leads to. The evidence file and what
-// was found are those of the verifier's session.
-func (p *player) assess(ctx context.Context, engagement string, hide []story.Hidden) (*evidence.File, *evidence.Result, error) {
-	w := p.workers[engagement]
-	if _, err := w.wallet.Sync(ctx); err != nil {
-		return nil, nil, err
-	}
+// assess lets the worker's wallet show the verifier all that it asks for by OpenID4VP: the engagement first, then what its plan leads to. The evidence
+// file and what was found are those of the verifier's session.
+func (p *player) assess(ctx context.Context, engagement string) (*evidence.File, *evidence.Result, error) {
 	view, err := p.in.verifier.Create(ctx, verifier.CreateOptions{From: storyFrom, To: storyTo})
 	if err != nil {
 		return nil, nil, err
 	}
 	for !view.Status.IsFinal() {
-		if err := w.answer(ctx, view.Link, hide); err != nil {
+		if err := p.workers[engagement].answer(ctx, view.Link, nil); err != nil {
 			return nil, nil, err
 		}
 		if view, err = p.in.verifier.Session(ctx, view.ID); err != nil {
@@ -390,8 +391,11 @@ func (p *player) assess(ctx context.Context, engagement string, hide []story.Hid
 	return file, found, err
 }
 
-// answer shows a verifier what its link asks for, without some documents.
+// answer shows a verifier the newest of what its link asks for, without some documents.
 func (w *storyWorker) answer(ctx context.Context, link string, hide []story.Hidden) error {
+	if _, err := w.wallet.Sync(ctx); err != nil {
+		return err
+	}
 	asking, err := w.wallet.OpenRequest(ctx, link)
 	if err != nil {
 		return err

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"akashi/compliance"
-	"akashi/internal/evidence"
 	"akashi/testdata/story"
 	"akashi/verifier"
 	"akashi/wallet"
@@ -38,7 +37,7 @@ func TestStory(t *testing.T) {
 	probed := map[time.Time]bool{}
 	result, err := p.play(t.Context(), func(it story.Item) error {
 		probed[it.At] = true
-		_, r, err := p.assess(t.Context(), it.Engagement, nil)
+		_, r, err := p.assess(t.Context(), it.Engagement)
 		if err != nil {
 			return err
 		}
@@ -56,8 +55,8 @@ func TestStory(t *testing.T) {
 	for i, name := range story.Engagements() {
 		t.Run(name, func(t *testing.T) {
 			compareExpected(t, story.Expected().Engagements[name], result.Assessments[i])
-			verifyLater(t, p, result.files[name], result.Assessments[i])
-			verifySaved(t, p, result.files[name])
+			verifyLater(t, p, result.cases[name].file, result.Assessments[i])
+			checkSaved(t, p, result.cases[name].file)
 			checkReceipts(t, p, name)
 		})
 	}
@@ -160,27 +159,11 @@ func verifyLater(t *testing.T, p *player, data []byte, want *compliance.Assessme
 	}
 }
 
-// verifySaved lets the verifier sign an evidence file, and finds out from the file who did.
-func verifySaved(t *testing.T, p *player, data []byte) {
+// checkSaved finds out from an evidence file who saved it.
+func checkSaved(t *testing.T, p *player, data []byte) {
 	t.Helper()
-	f, err := evidence.Read(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	trust, err := p.in.cfg.trust()
-	if err != nil {
-		t.Fatal(err)
-	}
-	by := evidence.Sealer{Key: p.in.verifier.Key, Chain: p.in.verifier.Chain}
-	if err := evidence.Seal(f, trust, by, "7F3K-Q2MX-91TD", p.clock.now()); err != nil {
-		t.Fatal(err)
-	}
-	saved, err := f.Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out strings.Builder
-	if err := printVerification(streams{out: &out}, verifier.Verify(saved, trust, verifier.Options{}), false); err != nil {
+	if err := printVerification(streams{out: &out}, verifier.Verify(data, must(p.in.cfg.trust())(t), verifier.Options{}), false); err != nil {
 		t.Fatal(err)
 	}
 	if want := "saved by " + p.parties["authority"].Name["ja"]; !strings.Contains(out.String(), want) {

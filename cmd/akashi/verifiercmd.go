@@ -42,7 +42,10 @@ func (in *instance) startVerifier(context.Context) error {
 	if err := in.serveSocket(verifierSocketName, verifierHandler(in.verifier)); err != nil {
 		return err
 	}
-	return in.listen(in.cfg.Verifier.ServiceConfig, in.verifier.Handler())
+	if in.desk, err = verifier.NewDesk(verifier.DeskConfig{VP: in.verifier}); err != nil {
+		return fmt.Errorf("verifier: %w", err)
+	}
+	return in.listen(in.cfg.Verifier.ServiceConfig, in.desk.Handler())
 }
 
 // newVerifier completes the verifier's configuration: its key and certificate, and what it pins.
