@@ -200,7 +200,9 @@ func TestDCRequestRefused(t *testing.T) {
 		t.Errorf("of two signatures: got %+v, %v", got, err)
 	}
 	// One signature that holds is enough, whatever the others are.
-	foreign := multi(func(jws *multiJWS) { jws.Signatures[0].Protected = b64.EncodeToString([]byte(`{"alg":"X","crit":["x"]}`)) })
+	foreign := multi(func(jws *multiJWS) {
+		jws.Signatures[0].Protected = b64.EncodeToString([]byte(`{"alg":"X","crit":["x"]}`))
+	})
 	if got, err := v.verifyDC(foreign, dcOrigin); err != nil || got.Prefix != PrefixDID {
 		t.Errorf("beside a foreign one: got %+v, %v", got, err)
 	}
