@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"strings"
 	"sync"
@@ -14,19 +13,14 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-const (
-	// valueThreshold sends larger values to the value log. Sealed records are all larger, so that a transaction may hold a thousand of
-	// them, and compaction never copies them.
-	valueThreshold = 4 << 10
-
-	maxTries  = 50
-	firstWait = 200 * time.Microsecond
-	maxWait   = 10 * time.Millisecond
-)
+// valueThreshold sends larger values to the value log. Sealed records are all larger, so that a transaction may hold a thousand of
+// them, and compaction never copies them.
+const valueThreshold = 4 << 10
 
 // badgerStore is a store in a folder, which it locks.
 type badgerStore struct {
-	db *badger.DB
+	db      *badger.DB
+	updates *group
 
 	mu      sync.Mutex // guards closed, and that running grows only before it is set
 	closed  bool
@@ -49,6 +43,7 @@ func OpenBadger(dir string, encryptionKey []byte, log *slog.Logger) (Store, erro
 	}
 	opts := badger.DefaultOptions(dir).
 		WithSyncWrites(true).
+		WithDetectConflicts(false). // one writes at a time
 		WithMetricsEnabled(false).
 		WithValueThreshold(valueThreshold).
 		WithValueLogFileSize(256 << 20).
@@ -66,7 +61,9 @@ func OpenBadger(dir string, encryptionKey []byte, log *slog.Logger) (Store, erro
 	if err != nil {
 		return nil, fmt.Errorf("opening the store in %s: %w", dir, hint(err))
 	}
-	return &badgerStore{db: db}, nil
+	s := &badgerStore{db: db}
+	s.updates = newGroup(s.commit)
+	return s, nil
 }
 
 // openAgain opens a database in which a process may have died between making a file and giving it a size. Badger fails over such a file
@@ -119,28 +116,42 @@ func (s *badgerStore) Update(ctx context.Context, fn func(Tx) error) error {
 		return err
 	}
 	defer s.running.Done()
-	wait := firstWait
-	for range maxTries {
-		if err := s.try(ctx, fn); !errors.Is(err, badger.ErrConflict) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait/2 + rand.N(wait)):
-		}
-		wait = min(2*wait, maxWait)
-	}
-	return ErrConflict
+	return s.updates.update(ctx, fn)
 }
 
-func (s *badgerStore) try(ctx context.Context, fn func(Tx) error) error {
+// commit runs the functions over one transaction. Each has what those before it wrote.
+func (s *badgerStore) commit(updates []*update) error {
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
-	if err := fn(&badgerTx{ctx: ctx, txn: txn, writable: true}); err != nil {
-		return err
+	for _, u := range updates {
+		tx := newOverlay(u.ctx, &badgerTx{ctx: context.Background(), txn: txn}, time.Now())
+		if u.run(tx); u.err != nil {
+			continue
+		}
+		if err := write(txn, tx.writes); err != nil {
+			return err
+		}
 	}
 	return txn.Commit()
+}
+
+// write hands the writes to Badger, which keeps them until the commit.
+func write(txn *badger.Txn, writes map[string]entry) error {
+	for k, e := range writes {
+		var err error
+		if e.deleted {
+			err = txn.Delete([]byte(k))
+		} else {
+			err = txn.SetEntry(&badger.Entry{Key: []byte(k), Value: e.value, ExpiresAt: uint64(e.expires)})
+		}
+		if errors.Is(err, badger.ErrTxnTooBig) {
+			return ErrTooBig
+		}
+		if err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+	}
+	return nil
 }
 
 func (s *badgerStore) Close() error {
@@ -155,10 +166,11 @@ func (s *badgerStore) Close() error {
 	return s.db.Close()
 }
 
+// badgerTx reads.
 type badgerTx struct {
-	ctx      context.Context
-	txn      *badger.Txn
-	writable bool
+	readOnly
+	ctx context.Context
+	txn *badger.Txn
 }
 
 func (tx *badgerTx) Get(key []byte) ([]byte, error) {
@@ -175,79 +187,7 @@ func (tx *badgerTx) Get(key []byte) ([]byte, error) {
 	return item.ValueCopy(nil)
 }
 
-func (tx *badgerTx) Set(key, value []byte) error { return tx.set(key, value, 0) }
-
-func (tx *badgerTx) SetUntil(key, value []byte, expires time.Time) error {
-	return tx.set(key, value, uint64(expirySecond(expires)))
-}
-
-// set copies key and value, which Badger keeps until the commit.
-func (tx *badgerTx) set(key, value []byte, expires uint64) error {
-	if err := tx.checkWrite(key); err != nil {
-		return err
-	}
-	e := badger.NewEntry(append([]byte{}, key...), append([]byte{}, value...))
-	e.ExpiresAt = expires
-	return writeError(tx.txn.SetEntry(e))
-}
-
-func (tx *badgerTx) Delete(key []byte) error {
-	if err := tx.checkWrite(key); err != nil {
-		return err
-	}
-	return writeError(tx.txn.Delete(append([]byte{}, key...)))
-}
-
-func (tx *badgerTx) checkWrite(key []byte) error {
-	if !tx.writable {
-		return ErrReadOnly
-	}
-	return checkKey(key)
-}
-
-func writeError(err error) error {
-	if errors.Is(err, badger.ErrTxnTooBig) {
-		return ErrTooBig
-	}
-	return err
-}
-
 func (tx *badgerTx) Scan(prefix []byte, fn func(key, value []byte) error) error {
-	var err error
-	if tx.writable {
-		err = tx.scanCollected(prefix, fn)
-	} else {
-		err = tx.iterate(prefix, fn)
-	}
-	if errors.Is(err, ErrStop) {
-		return nil
-	}
-	return err
-}
-
-// scanCollected reads everything before it calls fn, because a writing transaction can have one iterator only, and fn may scan.
-func (tx *badgerTx) scanCollected(prefix []byte, fn func(key, value []byte) error) error {
-	type pair struct{ key, value []byte }
-	var found []pair
-	err := tx.iterate(prefix, func(key, value []byte) error {
-		found = append(found, pair{key, value})
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, p := range found {
-		if err := tx.ctx.Err(); err != nil {
-			return err
-		}
-		if err := fn(p.key, p.value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (tx *badgerTx) iterate(prefix []byte, fn func(key, value []byte) error) error {
 	opts := badger.DefaultIteratorOptions
 	opts.Prefix = prefix
 	opts.PrefetchValues = false // by a goroutine and a copy for each: dearer than reading them
@@ -261,7 +201,9 @@ func (tx *badgerTx) iterate(prefix []byte, fn func(key, value []byte) error) err
 		if err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
-		if err := fn(it.Item().KeyCopy(nil), value); err != nil {
+		if err := fn(it.Item().KeyCopy(nil), value); errors.Is(err, ErrStop) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 	}

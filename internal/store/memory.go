@@ -20,12 +20,6 @@ type memory struct {
 	values map[string]entry
 }
 
-type entry struct {
-	value   []byte
-	expires int64 // Unix seconds, 0 = never
-	deleted bool  // only in the writes of a transaction
-}
-
 // NewMemory returns an empty store that is gone with the process.
 func NewMemory() Store { return NewMemoryAt(time.Now) }
 
@@ -55,7 +49,8 @@ func (m *memory) Update(ctx context.Context, fn func(Tx) error) error {
 	if m.closed {
 		return ErrClosed
 	}
-	tx := &memoryTx{ctx: ctx, m: m, now: m.now().Unix(), writes: map[string]entry{}}
+	now := m.now()
+	tx := newOverlay(ctx, &memoryTx{ctx: ctx, m: m, now: now.Unix()}, now)
 	if err := fn(tx); err != nil {
 		return err
 	}
@@ -86,92 +81,40 @@ func (m *memory) Close() error {
 	return nil
 }
 
-// memoryTx lives while its store's lock is held.
+// memoryTx reads while its store's lock is held.
 type memoryTx struct {
-	ctx    context.Context
-	m      *memory
-	now    int64
-	writes map[string]entry // nil in a View
-}
-
-func (tx *memoryTx) lookup(key string) (entry, bool) {
-	e, ok := tx.writes[key]
-	if !ok {
-		e, ok = tx.m.values[key]
-	}
-	return e, ok && !e.deleted && (e.expires == 0 || e.expires > tx.now)
+	readOnly
+	ctx context.Context
+	m   *memory
+	now int64
 }
 
 func (tx *memoryTx) Get(key []byte) ([]byte, error) {
-	e, ok := tx.lookup(string(key))
-	if !ok {
+	e, ok := tx.m.values[string(key)]
+	if !ok || !e.isThere(tx.now) {
 		return nil, ErrNotFound
 	}
 	return bytes.Clone(e.value), nil
 }
 
-func (tx *memoryTx) Set(key, value []byte) error { return tx.write(key, entry{value: value}) }
-
-func (tx *memoryTx) SetUntil(key, value []byte, expires time.Time) error {
-	return tx.write(key, entry{value: value, expires: expirySecond(expires)})
-}
-
-func (tx *memoryTx) Delete(key []byte) error { return tx.write(key, entry{deleted: true}) }
-
-func (tx *memoryTx) write(key []byte, e entry) error {
-	if tx.writes == nil {
-		return ErrReadOnly
-	}
-	if err := checkKey(key); err != nil {
-		return err
-	}
-	e.value = append([]byte{}, e.value...)
-	tx.writes[string(key)] = e
-	return nil
-}
-
 func (tx *memoryTx) Scan(prefix []byte, fn func(key, value []byte) error) error {
-	type pair struct{ key, value []byte }
-	var found []pair
-	for _, k := range tx.keysWith(string(prefix)) {
-		if e, ok := tx.lookup(k); ok {
-			found = append(found, pair{[]byte(k), bytes.Clone(e.value)})
+	at, _ := slices.BinarySearch(tx.m.keys, string(prefix))
+	for _, k := range tx.m.keys[at:] {
+		if !strings.HasPrefix(k, string(prefix)) {
+			return nil
 		}
-	}
-	for _, p := range found {
-		if err := tx.ctx.Err(); err != nil {
+		value, err := tx.Get([]byte(k))
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err := errors.Join(tx.ctx.Err(), err); err != nil {
 			return err
 		}
-		if err := fn(p.key, p.value); errors.Is(err, ErrStop) {
+		if err := fn([]byte(k), value); errors.Is(err, ErrStop) {
 			return nil
 		} else if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// keysWith returns the keys that begin with prefix, in order, those of the transaction's writes included.
-func (tx *memoryTx) keysWith(prefix string) []string {
-	var keys []string
-	at, _ := slices.BinarySearch(tx.m.keys, prefix)
-	for ; at < len(tx.m.keys) && strings.HasPrefix(tx.m.keys[at], prefix); at++ {
-		keys = append(keys, tx.m.keys[at])
-	}
-	for k := range tx.writes {
-		if _, old := tx.m.values[k]; !old && strings.HasPrefix(k, prefix) {
-			keys = append(keys, k)
-		}
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// expirySecond returns the first second at which a value is gone. The zero second would mean never.
-func expirySecond(t time.Time) int64 {
-	s := t.Unix()
-	if t.Nanosecond() > 0 {
-		s++
-	}
-	return max(s, 1)
 }

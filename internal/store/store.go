@@ -20,10 +20,9 @@ type Store interface {
 	// View runs fn over the store as it is at one moment. Writing gives ErrReadOnly.
 	View(ctx context.Context, fn func(Tx) error) error
 
-	// Update runs fn and makes its writes lasting and visible at once, when it returns nil. Another transaction may meanwhile have
-	// written what fn read with Get or found with Scan: then nothing of fn happened and it runs again, so it must have no effects
-	// outside the transaction. A key that appears under a scanned prefix is no conflict; a transaction that needs to exclude that
-	// reads and writes a key of its own for it.
+	// Update runs fn, no two at a time, and makes its writes lasting and visible at once, when it returns nil. fn may be undone and run
+	// again, on whatever goroutine, so it must have no effects outside the transaction; and all others wait for it, so it should do
+	// nothing there that can be done before.
 	Update(ctx context.Context, fn func(Tx) error) error
 
 	// Close waits for running transactions. Later ones give ErrClosed.
@@ -58,8 +57,6 @@ var (
 	ErrReadOnly = errors.New("store: write inside a read-only transaction")
 	// ErrClosed is returned for transactions after Close.
 	ErrClosed = errors.New("store: closed")
-	// ErrConflict is returned by Update when others kept writing the same keys on every try. Nothing was written.
-	ErrConflict = errors.New("store: too many others write the same keys, try again")
 	// ErrTooBig is returned when a transaction writes more than fits into one: split it.
 	ErrTooBig = errors.New("store: transaction too big, write in smaller parts")
 	// ErrKey is returned for writing to a key that no store can hold.

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,10 +97,15 @@ func TestBadgerKeepsWhatWasCommitted(t *testing.T) {
 	}
 }
 
-// TestKill ends a process, without any chance to tidy up, right after a commit.
+// TestKill ends a process, without any chance to tidy up, right after commits, many of them at once.
 func TestKill(t *testing.T) {
 	if dir := os.Getenv("STORE_TEST_KILL"); dir != "" {
 		s := openBadger(t, dir, testKey)
+		var all sync.WaitGroup
+		for n := range meeting {
+			all.Go(func() { set(t, s, fmt.Sprint("meeting ", n), nil) })
+		}
+		all.Wait()
 		set(t, s, "small", []byte("v"))
 		set(t, s, "large", bytes.Repeat([]byte("v"), 20_000))
 		self, _ := os.FindProcess(os.Getpid())
@@ -116,7 +123,12 @@ func TestKill(t *testing.T) {
 	if string(get(t, s, "small")) != "v" || len(get(t, s, "large")) != 20_000 {
 		t.Error("a committed value did not survive")
 	}
+	for n := range meeting {
+		get(t, s, fmt.Sprint("meeting ", n)) // reports what is not there
+	}
 }
+
+const meeting = 300
 
 func TestEncryptionLeavesNoPlaintext(t *testing.T) {
 	dir := t.TempDir()
@@ -185,39 +197,30 @@ func TestBadgerOpenErrors(t *testing.T) {
 	}
 }
 
-// TestConflictGivesUp writes, from outside, what a transaction has read, on each of its tries.
-func TestConflictGivesUp(t *testing.T) {
-	s := openBadger(t, t.TempDir(), nil)
-	defer s.Close()
-	tries := 0
-	err := s.Update(ctx, func(tx store.Tx) error {
-		tries++
-		if _, err := tx.Get([]byte("k")); !errors.Is(err, store.ErrNotFound) && err != nil {
-			return err
-		}
-		done := make(chan error)
-		go func() {
-			done <- s.Update(ctx, func(other store.Tx) error { return other.Set([]byte("k"), []byte{byte(tries)}) })
-		}()
-		return errors.Join(<-done, tx.Set([]byte("k"), nil))
-	})
-	if !errors.Is(err, store.ErrConflict) || tries < 2 {
-		t.Errorf("got %v after %d tries, want ErrConflict after several", err, tries)
-	}
-}
-
 func TestBadgerTooBig(t *testing.T) {
 	s := openBadger(t, t.TempDir(), nil)
 	defer s.Close()
-	err := s.Update(ctx, func(tx store.Tx) error {
-		for n := range 10_000 {
-			if err := tx.Set([]byte{byte(n >> 8), byte(n)}, make([]byte, 2000)); err != nil {
+	fill := func(tx store.Tx, prefix string, values int) error {
+		for n := range values {
+			if err := tx.Set(fmt.Appendf(nil, "%s/%d", prefix, n), make([]byte, 2000)); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
-	if !errors.Is(err, store.ErrTooBig) {
+	}
+	if err := s.Update(ctx, func(tx store.Tx) error { return fill(tx, "too big", 10_000) }); !errors.Is(err, store.ErrTooBig) {
 		t.Errorf("got %v, want ErrTooBig", err)
+	}
+	var all sync.WaitGroup
+	for n := range 8 { // each fits, together they do not
+		all.Go(func() {
+			if err := s.Update(ctx, func(tx store.Tx) error { return fill(tx, fmt.Sprint("fits ", n), 1000) }); err != nil {
+				t.Errorf("update %d: %v", n, err)
+			}
+		})
+	}
+	all.Wait()
+	for n := range 8 {
+		get(t, s, fmt.Sprintf("fits %d/999", n))
 	}
 }

@@ -37,6 +37,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"large values", testLargeValues},
 		{"expiry", testExpiry},
 		{"concurrent counters", testCounters},
+		{"updates that meet stand or fall alone", testMeeting},
+		{"a panic goes to who made it", testPanic},
 		{"context", testContext},
 		{"model", testModel},
 		{"close", testClose},
@@ -389,6 +391,95 @@ func testCounters(t *testing.T, s store.Store) {
 		for w := range workers {
 			expect(t, tx, fmt.Sprint("worker ", w), string(binary.BigEndian.AppendUint64(nil, each)))
 		}
+		return nil
+	})
+}
+
+// testMeeting holds one update up until others wait for it, of which some are refused, some too late, and some find what others wrote.
+func testMeeting(t *testing.T, s store.Store) {
+	put(t, s, "taken=no")
+	refused := errors.New("taken already")
+	gone, cancel := context.WithCancel(ctx)
+	inside, release := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		update(t, s, func(tx store.Tx) error {
+			close(inside)
+			<-release
+			return tx.Set([]byte("first"), nil)
+		})
+	})
+	<-inside
+	results := make(chan error)
+	for n := range 20 {
+		all.Go(func() {
+			err := s.Update(ctx, func(tx store.Tx) error {
+				if err := tx.Set(fmt.Appendf(nil, "try/%02d", n), nil); err != nil {
+					return err
+				}
+				if v, err := tx.Get([]byte("taken")); err != nil || string(v) != "no" {
+					return errors.Join(err, refused)
+				}
+				return tx.Set([]byte("taken"), fmt.Appendf(nil, "%02d", n))
+			})
+			results <- err
+		})
+	}
+	all.Go(func() {
+		err := s.Update(gone, func(tx store.Tx) error { return tx.Set([]byte("late"), nil) })
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("Update with a cancelled context = %v, want Canceled", err)
+		}
+		late := "-"
+		if err == nil {
+			late = ""
+		}
+		view(t, s, func(tx store.Tx) error { expect(t, tx, "late", late); return nil })
+	})
+	cancel()
+	close(release)
+	won := 0
+	for range 20 {
+		switch err := <-results; {
+		case err == nil:
+			won++
+		case !errors.Is(err, refused):
+			t.Errorf("Update = %v, want the error of its function", err)
+		}
+	}
+	all.Wait()
+	if won != 1 {
+		t.Errorf("%d took what one may take", won)
+	}
+	view(t, s, func(tx store.Tx) error {
+		taken, err := tx.Get([]byte("taken"))
+		expectScan(t, tx, "try/", "try/"+string(taken)+"=")
+		expect(t, tx, "first", "")
+		return err
+	})
+}
+
+func testPanic(t *testing.T, s store.Store) {
+	var all sync.WaitGroup
+	for n := range 20 {
+		all.Go(func() {
+			defer func() {
+				if v := recover(); (v == "mine") != (n%2 == 0) {
+					t.Errorf("update %d: recovered %v", n, v)
+				}
+			}()
+			update(t, s, func(tx store.Tx) error {
+				err := tx.Set([]byte{'p', byte('a' + n)}, nil)
+				if n%2 == 0 {
+					panic("mine")
+				}
+				return err
+			})
+		})
+	}
+	all.Wait()
+	view(t, s, func(tx store.Tx) error {
+		expectScan(t, tx, "p", "pb=", "pd=", "pf=", "ph=", "pj=", "pl=", "pn=", "pp=", "pr=", "pt=")
 		return nil
 	})
 }
