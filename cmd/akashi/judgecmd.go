@@ -74,10 +74,11 @@ func newVerify(s streams) *cobra.Command {
 					return &exitError{exitUsage, fmt.Errorf("--at %q: write 2027-11-20T00:00:00Z", at)}
 				}
 			}
-			if err := page.write(data, args[0], trust, time.Now()); err != nil {
+			result := verifier.Verify(data, trust, verifier.Options{At: when, TrustList: listBeside(policy)})
+			if err := page.write(data, result.Kind, args[0], trust, time.Now()); err != nil {
 				return err
 			}
-			return printVerification(s, verifier.Verify(data, trust, verifier.Options{At: when, TrustList: listBeside(policy)}), asJSON)
+			return printVerification(s, result, asJSON)
 		},
 	}
 	f := cmd.Flags()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -26,10 +27,13 @@ func (p *pageFlags) add(cmd *cobra.Command) {
 	f.StringVar(&p.options.Service, "service", "", "with --page: URL of the verifier that keeps the file; the printed code then leads to its page that verifies again")
 }
 
-// write makes the page of a file that was read from a path.
-func (p *pageFlags) write(file []byte, path string, trust evidence.Trust, now time.Time) error {
-	if p.out == "" {
+// write makes the page of a file of a kind, which was read from a path.
+func (p *pageFlags) write(file []byte, kind, path string, trust evidence.Trust, now time.Time) error {
+	switch {
+	case p.out == "":
 		return nil
+	case kind != evidence.Kind:
+		return &exitError{exitUsage, errors.New("--page: only an evidence file has an assessment to write")}
 	}
 	p.options.FileName, p.options.Made = filepath.Base(path), now
 	var b bytes.Buffer

@@ -58,6 +58,7 @@ func TestStory(t *testing.T) {
 			verifyLater(t, p, result.cases[name].file, result.Assessments[i])
 			checkSaved(t, p, result.cases[name].file)
 			checkReceipts(t, p, name)
+			checkPages(t, p, name, result.cases[name].file)
 		})
 	}
 }
