@@ -712,3 +712,24 @@ func TestPublishedResponse(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
+
+// Whatever a holder signs, what counts as confirmed was asked for, once.
+func FuzzConfirmedTransactions(f *testing.F) {
+	data := []string{b64.EncodeToString([]byte(`{"type":"t","credential_ids":["w"]}`)), b64.EncodeToString([]byte(`{"type":"t","credential_ids":["x"]}`))}
+	f.Add([]byte(`{"transaction_data_hashes":["` + TransactionHash(data[0]) + `"],"transaction_data_hashes_alg":"sha-256"}`))
+	f.Add([]byte(`{"transaction_data_hashes":["` + TransactionHash(data[1]) + `","x"]}`))
+	key := newKey(f, keys.ES256)
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		compact, err := key.Sign(nil, payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ConfirmedTransactions(compact, "w", data)
+		if err != nil && RefusalOf(err) == nil {
+			t.Fatalf("an error without answer: %v", err)
+		}
+		if len(got) > 1 || len(got) == 1 && got[0] != 0 {
+			t.Fatalf("got %v", got)
+		}
+	})
+}
