@@ -441,6 +441,23 @@ func TestVerifyExpectations(t *testing.T) {
 	}
 }
 
+// Further claims stand in the key binding, and none of them in place of its own.
+func TestBindKeyWith(t *testing.T) {
+	b := newBench(t)
+	presentation := b.issue(b.payload(), Options{})
+	bound, err := BindKeyWith(presentation, b.holder, aud, nonce, now, map[string]any{"transaction_data_hashes": []string{"h"}, "aud": "other", "nonce": "other", "iat": 1, "sd_hash": "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.verify(bound, expectBound()); err != nil {
+		t.Error(err)
+	}
+	payload, err := keys.UnverifiedPayload(bound[strings.LastIndex(bound, "~")+1:])
+	if err != nil || !strings.Contains(string(payload), `"transaction_data_hashes":["h"]`) {
+		t.Errorf("got %s, %v", payload, err)
+	}
+}
+
 func TestKeyBindingRefuses(t *testing.T) {
 	b, other := newBench(t), newBench(t)
 	compact := b.issue(b.payload(), Options{})
