@@ -23,6 +23,7 @@ import (
 	"akashi/compliance"
 	"akashi/internal/evidence"
 	"akashi/internal/i18n"
+	"akashi/schemas"
 )
 
 // TestTemplatesNameTexts: every text that a template names by its key is in the catalogues.
@@ -92,6 +93,20 @@ func TestSourcesNameTexts(t *testing.T) {
 		for _, v := range values {
 			if !i18n.Has(prefix + v) {
 				t.Errorf("no catalogue has %s%s", prefix, v)
+			}
+		}
+	}
+	for _, o := range schemas.Obligations() {
+		keys := []string{"due." + o.Deadline, "role." + o.DutyHolder}
+		if o.Deadline == "pay-day" {
+			keys = []string{"due.pay-day_0", "due.pay-day_1", "due.pay-day_2", "due.pay-day_0_last", "due.pay-day_1_last", "due.pay-day_2_last"}
+		}
+		for _, s := range o.Streams {
+			keys = append(keys, "stream."+s)
+		}
+		for _, key := range keys {
+			if !i18n.Has(key) {
+				t.Errorf("%s: no catalogue has %s", o.ID, key)
 			}
 		}
 	}
@@ -516,5 +531,13 @@ func TestEveryPageHasItsParts(t *testing.T) {
 	}
 	if _, err := os.Stat("pages/" + layoutServed + ".html"); err != nil {
 		t.Error(err)
+	}
+}
+
+// BenchmarkPage lays out and writes the page of a year with eight gaps, of what was verified before.
+func BenchmarkPage(b *testing.B) {
+	d := eightGaps()
+	for b.Loop() {
+		d.html(b, "ja", nil)
 	}
 }
