@@ -18,14 +18,19 @@ func (o *CreateOptions) isDCAPI() bool {
 	return o.Mode == oid4vc.ModeDCAPI || o.Mode == oid4vc.ModeDCAPIJWT
 }
 
-// completeProtocols checks what is asked with over the Digital Credentials API (OpenID4VP 1.0, Appendix A), and fills in the default.
-func (o *CreateOptions) completeProtocols() error {
+// completeDCAPI checks what is asked with over the Digital Credentials API (OpenID4VP 1.0, Appendix A), and fills in the defaults.
+func (o *CreateOptions) completeDCAPI(origin string) error {
 	dc := o.isDCAPI()
+	if dc && o.Origin == "" {
+		o.Origin = origin
+	}
 	switch {
-	case !dc && o.Protocols != nil:
-		return fmt.Errorf("%w: protocols are for the response modes %s and %s", ErrOptions, oid4vc.ModeDCAPI, oid4vc.ModeDCAPIJWT)
+	case !dc && (o.Protocols != nil || o.Origin != ""):
+		return fmt.Errorf("%w: protocols and origin are for the response modes %s and %s", ErrOptions, oid4vc.ModeDCAPI, oid4vc.ModeDCAPIJWT)
 	case !dc:
 		return nil
+	case oid4vc.CheckOrigin(o.Origin) != nil:
+		return fmt.Errorf("%w: origin must be scheme, host and port of a page, as browsers write it", ErrOptions)
 	case o.Post || o.SameDevice || o.Prefix == oid4vc.PrefixRedirectURI:
 		return fmt.Errorf("%w: over the Digital Credentials API nothing is fetched, and the browser that asks is the one that gets the answer", ErrOptions)
 	case o.Protocols == nil:
@@ -156,7 +161,7 @@ func (v *VP) readCredential(r *http.Request, s *session, key oid4vc.ResponseKey)
 		return nil, err
 	}
 	for _, origin := range append(r.Header.Values("Origin"), b.Origin) {
-		if origin != v.origin {
+		if origin != s.Origin {
 			return nil, oid4vc.ErrVPOrigin
 		}
 	}

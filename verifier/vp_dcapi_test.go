@@ -27,6 +27,7 @@ type page struct {
 	sends   string // that the script says
 	header  string // Origin of the browser
 	browser string
+	token   string // of the administrator
 }
 
 func (h *holding) openPage(o verifier.CreateOptions) *page {
@@ -79,6 +80,9 @@ func (p *page) postPage(mediaType string, body []byte) (int, []byte) {
 	req.Header.Set("Content-Type", mediaType)
 	if p.header != "" {
 		req.Header.Set("Origin", p.header)
+	}
+	if p.token != "" {
+		req.Header.Set("Authorization", "Bearer "+p.token)
 	}
 	if p.browser != "" {
 		req.AddCookie(verifier.BrowserCookie(p.browser))
@@ -147,6 +151,8 @@ func TestDCAPIDefaults(t *testing.T) {
 		"fetched":            {Mode: oid4vc.ModeDCAPI, Post: true},
 		"led back":           {Mode: oid4vc.ModeDCAPI, SameDevice: true, Browser: "x"},
 		"redirect_uri":       {Mode: oid4vc.ModeDCAPI, Prefix: oid4vc.PrefixRedirectURI},
+		"origin of a link":   {Mode: oid4vc.ModeDirectPost, Origin: vpURL},
+		"no origin":          {Mode: oid4vc.ModeDCAPI, Origin: vpURL + "/page"},
 	} {
 		if _, err := w.vp.Create(context.Background(), o); !errors.Is(err, verifier.ErrOptions) {
 			t.Errorf("%s: got %v", name, err)
@@ -277,6 +283,32 @@ func TestDCAPIBodies(t *testing.T) {
 				t.Errorf("got %s for %q, want %q", now.Status, now.Reason, c.reason)
 			}
 		})
+	}
+}
+
+// A page elsewhere asks under its own origin, and its server brings the answer with the administrator's token.
+func TestDCAPIOfAnotherPage(t *testing.T) {
+	w := newVPWorld(t)
+	wallet := &holding{vpWorld: w, held: []string{w.payment}}
+	const origin = "https://desk.example"
+	for sends, want := range map[string]verifier.Status{origin: verifier.Answered, vpURL: verifier.Failed} {
+		p := wallet.openPage(verifier.CreateOptions{Query: wageQuery(t), Mode: oid4vc.ModeDCAPIJWT, Origin: origin})
+		dc := p.options()[0]
+		u, err := oid4vc.ParseDCRequest(dc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := u.Verify(oid4vc.ExpectRequest{Roots: []*x509.Certificate{w.root}, Now: w.World.Now}, origin, func(*oid4vc.VerifiedRequest) bool { return true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &v.PresentationRequest
+		r.ClientID = oid4vc.OriginAudience(origin)
+		p.header, p.sends, p.browser, p.token = "", sends, "", adminToken
+		status, body := p.give(dc.Protocol, p.data(r, &oid4vc.VPResponse{Token: wallet.token(r)}))
+		if now := w.session(p.session.ID); now.Status != want || (status == http.StatusOK) != (want == verifier.Answered) {
+			t.Errorf("from %s: got %d %s, %+v", sends, status, body, now)
+		}
 	}
 }
 

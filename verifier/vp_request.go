@@ -27,8 +27,10 @@ type CreateOptions struct {
 	Prefix string      // of the client_id: x509_hash, or decentralized_identifier without a certificate
 	Mode   string      // response mode: direct_post.jwt; dc_api.jwt and dc_api ask over the Digital Credentials API
 	Post   bool        // the wallet fetches the request by POST, and may add its nonce
-	// Protocols of the Digital Credentials API, the preferred first: openid4vp-v1-signed, then openid4vp-v1-unsigned.
+	// Protocols of the Digital Credentials API, the preferred first: openid4vp-v1-signed, then openid4vp-v1-unsigned; and the origin of the page that
+	// asks: the verifier's own.
 	Protocols []string
+	Origin    string
 	// Browser is the secret of the browser session that may see the result, which [BrowserCookie] carries; "" for none.
 	Browser    string
 	SameDevice bool // the wallet is on the device of that browser, and leads it back
@@ -94,10 +96,10 @@ func (v *VP) newSession(o CreateOptions) (*session, error) {
 	case o.Post && o.Prefix == oid4vc.PrefixRedirectURI:
 		return nil, fmt.Errorf("%w: an unsigned request stands in the link and is not fetched", ErrOptions)
 	}
-	if err := o.completeProtocols(); err != nil {
+	if err := o.completeDCAPI(v.origin); err != nil {
 		return nil, err
 	}
-	s := &session{ID: random(), Status: Waiting, Prefix: o.Prefix, Mode: o.Mode, Protocols: o.Protocols, Post: o.Post, SameDevice: o.SameDevice,
+	s := &session{ID: random(), Status: Waiting, Prefix: o.Prefix, Mode: o.Mode, Protocols: o.Protocols, Origin: o.Origin, Post: o.Post, SameDevice: o.SameDevice,
 		TransactionData: o.TransactionData, VerifierInfo: o.VerifierInfo}
 	if o.Browser != "" {
 		s.Browser = hashed(o.Browser)
@@ -160,7 +162,7 @@ func (v *VP) nextExchange(s *session, q *dcql.Query) error {
 // audience is whom the key bindings must name: the client_id of the session's request, or over the Digital Credentials API the origin of the page.
 func (v *VP) audience(s *session) string {
 	if s.isDCAPI() {
-		return oid4vc.OriginAudience(v.origin)
+		return oid4vc.OriginAudience(s.Origin)
 	}
 	if s.Prefix == oid4vc.PrefixRedirectURI {
 		return oid4vc.PrefixRedirectURI + ":" + v.responseURI(s)
@@ -189,7 +191,7 @@ func (v *VP) request(s *session) (*oid4vc.PresentationRequest, error) {
 	r := &oid4vc.PresentationRequest{ResponseType: oid4vc.ResponseTypeVPToken, ResponseMode: s.Mode, Nonce: s.Exchange.Nonce, Query: s.Exchange.Query,
 		Metadata: metadata, TransactionData: s.TransactionData, VerifierInfo: s.VerifierInfo}
 	if s.isDCAPI() { // there is no state: the page's session takes its place
-		r.ClientID, r.ExpectedOrigins = v.clientIDs()[s.Prefix], []string{v.origin}
+		r.ClientID, r.ExpectedOrigins = v.clientIDs()[s.Prefix], []string{s.Origin}
 	} else {
 		r.ClientID, r.ResponseURI, r.State = v.audience(s), v.responseURI(s), s.Exchange.State
 	}
@@ -290,6 +292,7 @@ type createBody struct {
 	Prefix          string                `json:"client_id_prefix,omitempty"`
 	Mode            string                `json:"response_mode,omitempty"`
 	Protocols       []string              `json:"protocols,omitempty"`
+	Origin          string                `json:"origin,omitempty"`
 	OneStep         bool                  `json:"one_step,omitempty"`
 	Post            bool                  `json:"request_uri_post,omitempty"`
 	SameDevice      bool                  `json:"same_device,omitempty"`
@@ -328,7 +331,7 @@ func (v *VP) processCreate(r *http.Request, browser string) (*View, error) {
 	if err := web.ReadJSON(r, &b); err != nil {
 		return nil, err
 	}
-	o := CreateOptions{Prefix: b.Prefix, Mode: b.Mode, Protocols: b.Protocols, OneStep: b.OneStep, Post: b.Post, Browser: browser, SameDevice: b.SameDevice, From: b.From, To: b.To,
+	o := CreateOptions{Prefix: b.Prefix, Mode: b.Mode, Protocols: b.Protocols, Origin: b.Origin, OneStep: b.OneStep, Post: b.Post, Browser: browser, SameDevice: b.SameDevice, From: b.From, To: b.To,
 		TransactionData: b.TransactionData, VerifierInfo: b.VerifierInfo}
 	if b.Query != nil {
 		var err error

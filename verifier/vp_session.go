@@ -45,6 +45,7 @@ type session struct {
 	Prefix          string                `json:"prefix"`
 	Mode            string                `json:"mode"`
 	Protocols       []string              `json:"protocols,omitempty"` // of the Digital Credentials API
+	Origin          string                `json:"origin,omitempty"`    // of the page that asks by it
 	Post            bool                  `json:"post,omitempty"`
 	SameDevice      bool                  `json:"same_device,omitempty"`
 	TransactionData []string              `json:"transaction_data,omitempty"`

@@ -53,6 +53,7 @@ type ServiceConfig struct {
 type VerifierConfig struct {
 	ServiceConfig `yaml:",inline"`
 	IssuerRoots   []string `yaml:"issuer_roots,omitempty"` // PEM files: authorities of issuers besides those on the trust list, for queries of the operator's own
+	AdminToken    string   `yaml:"admin_token,omitempty"`  // file with the token of at least 32 characters for requests over HTTP; empty = none are taken
 	// StatusLists are the beginnings of further addresses, each with a slash at the end, from which status lists are read besides the services on the
 	// trust list. Whoever answers there learns when credentials of its list are looked at.
 	StatusLists []string `yaml:"status_lists,omitempty"`
@@ -187,7 +188,7 @@ func (c *Config) checkServices() error {
 			err = errors.Join(err, fmt.Errorf("verifier.status_lists: %q must begin with https:// and end with a slash", prefix))
 		}
 	}
-	if c.Verifier.ServiceConfig != (ServiceConfig{}) || len(c.Verifier.IssuerRoots)+len(c.Verifier.StatusLists) > 0 {
+	if v := c.Verifier; v.ServiceConfig != (ServiceConfig{}) || v.AdminToken != "" || len(v.IssuerRoots)+len(v.StatusLists) > 0 {
 		err = errors.Join(err, need("verifier.url", c.Verifier.URL), need("verifier.listen", c.Verifier.Listen))
 	}
 	if c.Registry.Epoch < time.Millisecond || c.Registry.Epoch > time.Minute {

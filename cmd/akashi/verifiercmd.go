@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/gorilla/mux"
 	"github.com/spf13/cobra"
@@ -67,6 +68,9 @@ func (c *Config) newVerifier(v verifier.VPConfig) (*verifier.VP, error) {
 	if v.Chain, err = keys.ParseChain(x5c); err != nil {
 		return nil, err
 	}
+	if v.AdminToken, err = c.adminToken(); err != nil {
+		return nil, err
+	}
 	if v.Roots, err = each(c, c.Verifier.IssuerRoots, readCertificate); err != nil {
 		return nil, err
 	}
@@ -77,6 +81,22 @@ func (c *Config) newVerifier(v verifier.VPConfig) (*verifier.VP, error) {
 		return nil, err
 	}
 	return verifier.NewVP(v)
+}
+
+// adminToken reads the token with which requests may be made over HTTP.
+func (c *Config) adminToken() (string, error) {
+	if c.Verifier.AdminToken == "" {
+		return "", nil
+	}
+	data, err := os.ReadFile(c.path(c.Verifier.AdminToken))
+	if err != nil {
+		return "", fmt.Errorf("verifier.admin_token: %w", err)
+	}
+	token := strings.TrimSpace(string(data))
+	if len(token) < 32 {
+		return "", errors.New("verifier.admin_token: the token must have at least 32 characters; make one with: openssl rand -hex 32")
+	}
+	return token, nil
 }
 
 // verifierKey reads the key that signs requests, and makes one where there is none.

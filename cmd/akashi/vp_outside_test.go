@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -83,7 +85,7 @@ func (o *outsideIssuer) card(holder *keys.Private) string {
 	o.t.Helper()
 	card, err := sdjwt.Issue(o.key, keys.Header{"x5c": o.x5c}, map[string]any{
 		"iss": o.URL, "vct": o.vct(), "iat": time.Now().Unix(), "cnf": map[string]any{"jwk": holder.Public().JWK()},
-		"status": statuslist.Reference{Index: outsideIndex, URI: o.statusURI()}.Claim(), "number": sdjwt.Hidden("S-1"),
+		"status": statuslist.Reference{Index: outsideIndex, URI: o.statusURI()}.Claim(), "number": "S-1",
 	}, sdjwt.Options{})
 	o.check(err)
 	return card
@@ -130,6 +132,80 @@ func TestOutsideIssuer(t *testing.T) {
 	}
 }
 
+// TestHAIPOverHTTP asks as a web site does, with the token of verifier.admin_token, for a wallet on the same device: the result is shown to the browser that
+// the wallet leads back, and to no other.
+func TestHAIPOverHTTP(t *testing.T) {
+	issuer := newOutsideIssuer(t)
+	in := startOutside(t, issuer, true)
+	query := `{"credentials":[{"id":"card","format":"dc+sd-jwt","meta":{"vct_values":["` + issuer.vct() + `"]},"claims":[{"path":["number"]}]}]}`
+	ask := func(token string) *http.Response {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, in.cfg.Verifier.URL+"/vp/sessions", strings.NewReader(`{"dcql_query":`+query+`,"same_device":true}`))
+		issuer.check(err)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := in.client.Do(req)
+		issuer.check(err)
+		return resp
+	}
+	refused := ask("another token")
+	issuer.check(refused.Body.Close())
+	if refused.StatusCode != http.StatusUnauthorized {
+		t.Errorf("with another token: %s", refused.Status)
+	}
+	created := ask(outsideToken)
+	var view verifier.View
+	issuer.check(json.NewDecoder(created.Body).Decode(&view))
+	issuer.check(created.Body.Close())
+	if created.StatusCode != http.StatusCreated || len(created.Cookies()) != 1 {
+		t.Fatalf("got %s", created.Status)
+	}
+	answer := answerOutside(t, in, issuer, view.Link)
+	if answer.RedirectURI == "" {
+		t.Fatal("the wallet is not led back")
+	}
+	back := func(cookie *http.Cookie) (int, *verifier.View) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, answer.RedirectURI, nil)
+		issuer.check(err)
+		if cookie != nil {
+			req.AddCookie(cookie)
+		}
+		resp, err := in.client.Do(req)
+		issuer.check(err)
+		defer resp.Body.Close()
+		var view verifier.View
+		issuer.check(json.NewDecoder(resp.Body).Decode(&view))
+		return resp.StatusCode, &view
+	}
+	if status, view := back(created.Cookies()[0]); status != http.StatusOK || view.Status != verifier.Answered || !strings.Contains(string(view.Result), "S-1") {
+		t.Errorf("got %d, %+v", status, view)
+	}
+	if status, _ := back(nil); status < 400 {
+		t.Errorf("in another browser: %d", status)
+	}
+}
+
+func TestAdminTokenOfTheVerifier(t *testing.T) {
+	cfg, err := initInstance(initOptions{dir: t.TempDir(), host: "localhost", now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Verifier.AdminToken = "token"
+	for text, valid := range map[string]bool{outsideToken + "\n": true, "short": false, "": false} {
+		if err := os.WriteFile(cfg.path("token"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := cfg.adminToken(); (err == nil) != valid || valid && got != outsideToken {
+			t.Errorf("%q: got %q, %v", text, got, err)
+		}
+	}
+	cfg.Verifier.AdminToken = "none"
+	if _, err := cfg.adminToken(); err == nil {
+		t.Error("a file that is not there was read")
+	}
+}
+
+const outsideToken = "0123456789abcdef0123456789abcdef"
+
 // startOutside starts an instance whose verifier knows the issuer's authority, and asks for its status lists where the operator names them.
 func startOutside(t *testing.T, issuer *outsideIssuer, named bool) *instance {
 	t.Helper()
@@ -137,7 +213,8 @@ func startOutside(t *testing.T, issuer *outsideIssuer, named bool) *instance {
 	issuer.check(err)
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.authority.cert.Raw})
 	issuer.check(os.WriteFile(cfg.path("outside.pem"), text, 0o600))
-	cfg.Verifier.IssuerRoots = []string{"outside.pem"}
+	issuer.check(os.WriteFile(cfg.path("token"), []byte(outsideToken), 0o600))
+	cfg.Verifier.IssuerRoots, cfg.Verifier.AdminToken = []string{"outside.pem"}, "token"
 	if named {
 		cfg.Verifier.StatusLists = []string{issuer.URL + "/status/"}
 		folder, err := os.ReadFile(cfg.path(fileCA)) // whose server the instance believes
@@ -153,20 +230,40 @@ func startOutside(t *testing.T, issuer *outsideIssuer, named bool) *instance {
 // presentOutside is a wallet that shows the credential.
 func presentOutside(t *testing.T, in *instance, issuer *outsideIssuer) (*verifier.View, int) {
 	t.Helper()
-	holder := issuertest.Key(t)
 	view, err := in.verifier.Create(t.Context(), verifier.CreateOptions{Query: &dcql.Query{Credentials: []dcql.Credential{{ID: "card", Format: dcql.FormatSDJWTVC, Meta: &dcql.Meta{VCTs: []string{issuer.vct()}}}}}})
 	issuer.check(err)
-	r := readRequest(t, in, view.Link)
+	resp := postOutside(t, in, issuer, view.Link)
+	issuer.check(resp.Body.Close())
+	view, err = in.verifier.Session(t.Context(), view.ID)
+	issuer.check(err)
+	return view, resp.StatusCode
+}
+
+func postOutside(t *testing.T, in *instance, issuer *outsideIssuer, link string) *http.Response {
+	t.Helper()
+	holder := issuertest.Key(t)
+	r := readRequest(t, in, link)
 	bound, err := sdjwt.BindKey(issuer.card(holder), holder, r.ClientID, r.Nonce, time.Now())
 	issuer.check(err)
 	form, err := (&oid4vc.VPResponse{Token: oid4vc.VPToken{"card": {bound}}, State: r.State}).FormFor(r)
 	issuer.check(err)
 	resp, err := in.client.PostForm(r.ResponseURI, form)
 	issuer.check(err)
-	issuer.check(resp.Body.Close())
-	view, err = in.verifier.Session(t.Context(), view.ID)
+	return resp
+}
+
+func answerOutside(t *testing.T, in *instance, issuer *outsideIssuer, link string) *oid4vc.VPAnswer {
+	t.Helper()
+	resp := postOutside(t, in, issuer, link)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
 	issuer.check(err)
-	return view, resp.StatusCode
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("got %s: %s", resp.Status, body)
+	}
+	answer, err := oid4vc.ParseVPAnswer(body)
+	issuer.check(err)
+	return answer
 }
 
 func TestStatusListsOfTheVerifier(t *testing.T) {
