@@ -108,6 +108,7 @@ type caseHead struct {
 	Employer, Support string
 	From, To          string
 	Months            int
+	Wareki            string // the months in the Japanese calendar
 }
 
 // answer is the first line: what the reviewer came to learn.
@@ -306,6 +307,7 @@ func (v *view) head() *caseHead {
 	h := &caseHead{
 		Employer: v.pick(e.Employer.Name), From: v.period(string(v.facts.First)), To: v.period(string(v.facts.Last)),
 		Months: len(attestation.PeriodsBetween(attestation.Month, v.facts.First.First(), v.facts.Last.Last())),
+		Wareki: i18n.WarekiMonth(v.facts.First.First()) + " – " + i18n.WarekiMonth(v.facts.Last.First()),
 	}
 	if e.Support != nil {
 		h.Support = v.pick(e.Support.Name)

@@ -16,6 +16,11 @@ import (
 // squeezed is the text of a page without the spaces that a PDF puts where it likes.
 func squeezed(s string) string { return strings.Join(strings.Fields(s), "") }
 
+// widelySpaced gives the text of a page the spacing that it must bear (WCAG 2.2, 1.4.12).
+const widelySpaced = `(() => { const s = new CSSStyleSheet();
+	s.replaceSync("*{line-height:1.5!important;letter-spacing:.12em!important;word-spacing:.16em!important} p{margin-bottom:2em!important}");
+	document.adoptedStyleSheets = [s]; return true })()`
+
 // TestAssessmentInABrowser: the served page at the widths of a desk, a phone and the narrowest reflow, light and dark.
 func TestAssessmentInABrowser(t *testing.T) {
 	b := browsertest.New(t)
@@ -31,6 +36,8 @@ func TestAssessmentInABrowser(t *testing.T) {
 				p.NoSidewaysScroll()
 				p.LoadsNothingElse(server.URL + pathAssets)
 				p.Axe()
+				browsertest.Eval[bool](p, widelySpaced)
+				p.NoSidewaysScroll()
 			})
 		}
 	}

@@ -51,7 +51,7 @@ func TestWritePage(t *testing.T) {
 			[]string{"疎明資料", "作成日"}},
 		{"in English", PageOptions{Lang: "en"}, []string{`<html lang="en">`, "1 obligation is not shown as met on time", "期限内の履行を確認できない義務は1件。"}, []string{"疎明資料"}},
 		{"to submit", PageOptions{Submission: true, FileName: "case.evidence.json", Made: evidencetest.At(2026, 11, 25, 0), Service: "https://verify.example.jp"},
-			[]string{"疎明資料", "2026-11-25（令和8年11月25日）", "case.evidence.json", hex.EncodeToString(sum[:]), "2026-01-15 09:00 JST", "令和8年1月15日", AssessmentNumber(file)},
+			[]string{"疎明資料", "2026-11-25（令和8年11月25日）", "case.evidence.json", hex.EncodeToString(sum[:]), "2026-01-15 09:00 JST", "令和8年1月15日", "令和7年11月 – 令和7年12月", AssessmentNumber(file)},
 			[]string{`class="drawer"`, "<details", "~ey"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -142,6 +143,9 @@ func TestWareki(t *testing.T) {
 	} {
 		if got := Wareki(c.date); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.date, got, c.want)
+		}
+		if got, month := WarekiMonth(c.date), strings.Split(c.want+"月", "月")[0]; got != month+"月" && c.want != "" || c.want == "" && got != "" {
+			t.Errorf("%s: the month is %s", c.date, got)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package i18n
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"akashi/attestation"
@@ -29,4 +30,13 @@ func Wareki(d attestation.Date) string {
 		return fmt.Sprintf("%s%s年%d月%d日", era.name, year, int(d.Month), d.Day)
 	}
 	return ""
+}
+
+// WarekiMonth returns the month of a date in the Japanese calendar, as 令和8年11月, and "" where there is no [Wareki].
+func WarekiMonth(d attestation.Date) string {
+	month, _, ok := strings.Cut(Wareki(d), "月")
+	if !ok {
+		return ""
+	}
+	return month + "月"
 }
