@@ -42,6 +42,7 @@ var benchFigures = []benchFigure{
 	{"evidence.verify_year", "ms", "file with 60 attestations and 24 empty slots; raw: its bare signature checks"},
 	{"evidence.bytes_year", "B", "proofs of 12 present and 12 absent slots of it, with their bounds of time and the head"},
 	{"evidence.bytes_slot", "B", "proofs of one rung in it: key, map, log, hash of box B"},
+	{"vci.credential", "credentials/s", "collected by OpenID4VCI over https with DPoP, key proof and durable state, both sides; raw: its signatures and verifications alone on as many processors"},
 	{"registry.pipeline", "entries/s", "log, map, head and publication, epochs of 5,000, 72-byte entries, records not stored; raw: SHA-256 leaf hashes/s of one thread"},
 	{"registry.pipeline_admitted", "entries/s", "from octets of requests, each one record under its own JWT, all stored, to receipts; raw: ES256 verifications/s of one thread"},
 	{"map.epoch500_1e6", "ms", "500 inserts and the root, 10^6 keys in the map"},
@@ -69,6 +70,7 @@ var benchmarks = []struct {
 	{[]string{"registry.pipeline"}, false, benchPipeline},
 	{[]string{"registry.pipeline_admitted"}, false, benchAdmitted},
 	{[]string{"import.rows"}, false, benchImport},
+	{[]string{"vci.credential"}, false, benchVCI},
 	{[]string{"map.epoch500_1e7"}, true, benchLargeMap},
 	{[]string{"map.buckets_epoch500_1e6"}, true, benchBuckets},
 	{[]string{"map.restart_1e6", "map.replay_1e6"}, true, benchRestart},
@@ -143,7 +145,7 @@ func newBenchOf(s streams, effort benchEffort) *cobra.Command {
 func describeFigures() string {
 	var b strings.Builder
 	for _, f := range benchFigures {
-		fmt.Fprintf(&b, "  %-26s %-9s %s\n", f.name, f.unit, f.what)
+		fmt.Fprintf(&b, "  %-26s %-13s %s\n", f.name, f.unit, f.what)
 	}
 	return b.String()
 }

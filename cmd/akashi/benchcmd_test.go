@@ -76,7 +76,7 @@ func TestBenchJSON(t *testing.T) {
 // TestBenchEverything runs what needs a whole registry, on a scale on which figures mean nothing.
 func TestBenchEverything(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts five registries")
+		t.Skip("starts six registries")
 	}
 	r := runTinyBench(t, "--long")
 	checkFigures(t, r.Results,
@@ -86,6 +86,7 @@ func TestBenchEverything(t *testing.T) {
 		benchResult{Name: "evidence.verify_year", Unit: "ms", Raw: beside},
 		benchResult{Name: "evidence.bytes_year", Unit: "B"},
 		benchResult{Name: "evidence.bytes_slot", Unit: "B"},
+		benchResult{Name: "vci.credential", Unit: "credentials/s", Raw: beside},
 		benchResult{Name: "registry.pipeline", Unit: "entries/s", Raw: beside},
 		benchResult{Name: "registry.pipeline_admitted", Unit: "entries/s", Raw: beside},
 		benchResult{Name: "map.epoch500_1e6", Unit: "ms"},
