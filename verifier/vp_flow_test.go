@@ -595,6 +595,11 @@ func TestAssessmentInOneStep(t *testing.T) {
 		"to come":                       {OneStep: true, From: "2026-01", To: "2026-03"},
 		"backwards":                     {OneStep: true, From: "2025-12", To: "2025-11"},
 		"no months":                     {OneStep: true, From: "2025-Q4", To: "2025-12"},
+		"no period":                     {From: "x"},
+		"no last period":                {To: "2025-13"},
+		"backwards in two steps":        {From: "2025-12", To: "2025-11"},
+		"months of a query":             {Query: wageQuery(t), From: "2025-11"},
+		"one step of a query":           {Query: wageQuery(t), OneStep: true},
 	} {
 		if _, err := w.vp.Create(context.Background(), o); !errors.Is(err, verifier.ErrOptions) {
 			t.Errorf("%s: got %v", name, err)

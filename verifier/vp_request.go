@@ -104,6 +104,9 @@ func (v *VP) newSession(o CreateOptions) (*session, error) {
 	if o.Browser != "" {
 		s.Browser = hashed(o.Browser)
 	}
+	if err := o.checkMonths(); err != nil {
+		return nil, err
+	}
 	query := o.Query
 	if query == nil {
 		if o.TransactionData != nil {
@@ -122,6 +125,22 @@ func (v *VP) newSession(o CreateOptions) (*session, error) {
 		return nil, err
 	}
 	return s, v.nextExchange(s, query)
+}
+
+// checkMonths checks which months an assessment is of.
+func (o *CreateOptions) checkMonths() error {
+	if o.Query != nil && (o.OneStep || o.From != "" || o.To != "") {
+		return fmt.Errorf("%w: months, and one step, are for assessments", ErrOptions)
+	}
+	for _, p := range []attestation.Period{o.From, o.To} {
+		if p != "" && p.Kind() != attestation.Month {
+			return fmt.Errorf("%w: from and to must be months, as 2026-01", ErrOptions)
+		}
+	}
+	if o.From != "" && o.To != "" && o.To.Last().Before(o.From.First()) {
+		return fmt.Errorf("%w: the last month is before the first", ErrOptions)
+	}
+	return nil
 }
 
 // checkQuery refuses what this verifier could not verify when it came.

@@ -58,9 +58,6 @@ func oneStepMonths(from, to attestation.Period, today attestation.Date) ([]attes
 	if from == "" {
 		from = attestation.MonthOf(last.First().AddMonths(-11))
 	}
-	if from.Kind() != attestation.Month || last.Kind() != attestation.Month {
-		return nil, fmt.Errorf("%w: an assessment in one step is of months", ErrOptions)
-	}
 	months := attestation.PeriodsBetween(attestation.Month, from.First(), last.Last())
 	if len(months) == 0 || len(months) > maxOneStep {
 		return nil, fmt.Errorf("%w: an assessment in one step is of 1 to %d months that have begun", ErrOptions, maxOneStep)
