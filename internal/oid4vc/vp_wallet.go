@@ -45,6 +45,7 @@ type WalletMetadata struct {
 	ResponseEncs  []string                   `json:"authorization_encryption_enc_values_supported,omitempty"`
 	SigningAlgs   []string                   `json:"request_object_signing_alg_values_supported,omitempty"`
 	JWKS          *KeySet                    `json:"jwks,omitempty"` // keys to encrypt the request object to
+	RequestAlgs   []string                   `json:"request_object_encryption_alg_values_supported,omitempty"`
 	RequestEncs   []string                   `json:"request_object_encryption_enc_values_supported,omitempty"`
 }
 
@@ -69,7 +70,7 @@ func NewWalletMetadata(encryption keys.EncryptionKey) (*WalletMetadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.JWKS, m.RequestEncs = &KeySet{Keys: []json.RawMessage{jwk}}, encs
+	m.JWKS, m.RequestAlgs, m.RequestEncs = &KeySet{Keys: []json.RawMessage{jwk}}, []string{AlgECDHES}, encs
 	return m, nil
 }
 
@@ -112,6 +113,9 @@ func (m *WalletMetadata) SealRequestObject(compact string) (string, error) {
 	key, err := m.JWKS.EncryptionKey()
 	if err != nil {
 		return "", ErrVPWallet.because(err)
+	}
+	if !common(m.RequestAlgs, AlgECDHES) {
+		return "", ErrVPWallet
 	}
 	enc, known := chooseEnc(m.RequestEncs)
 	switch {

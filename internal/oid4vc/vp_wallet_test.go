@@ -133,6 +133,7 @@ func TestSealRequestObject(t *testing.T) {
 	}{
 		"no keys":             {func(m *WalletMetadata) { m.JWKS = nil }, nil},
 		"keys of other kinds": {func(m *WalletMetadata) { m.JWKS = &KeySet{Keys: []json.RawMessage{[]byte(`{"kty":"RSA","kid":"a"}`)}} }, ErrVPWallet},
+		"other algs":          {func(m *WalletMetadata) { m.RequestAlgs = []string{"RSA-OAEP-256"} }, ErrVPWallet},
 		"other encs":          {func(m *WalletMetadata) { m.RequestEncs = []string{"A256CBC-HS512"} }, ErrVPWallet},
 	} {
 		spoilt := *m
