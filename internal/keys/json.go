@@ -30,11 +30,37 @@ func DecodeJSON(data []byte, v any) error {
 
 // DecodeJSONMax is [DecodeJSON] with another limit on the size, for evidence files.
 func DecodeJSONMax(data []byte, v any, maxBytes int) error {
+	if texts, ok := v.(*map[string]json.RawMessage); ok {
+		_, members, err := parseObject(data, maxBytes)
+		*texts = members
+		return err
+	}
 	tree, _, err := parse(data, maxBytes)
 	if err != nil {
 		return err
 	}
 	return assign(data, tree, v)
+}
+
+// parseObject reads an object, or null, as a tree, and the text of each member as a part of data.
+func parseObject(data []byte, maxBytes int) (map[string]any, map[string]json.RawMessage, error) {
+	p, err := newParser(data, maxBytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	p.members = make(map[string]json.RawMessage)
+	tree, err := p.whole()
+	if err != nil {
+		return nil, nil, err
+	}
+	object, ok := tree.(map[string]any)
+	switch {
+	case tree == nil:
+		return nil, nil, nil
+	case !ok:
+		return nil, nil, errOtherKind
+	}
+	return object, p.members, nil
 }
 
 // DecodeKnownJSON is [DecodeJSONMax] into a Go type that has a field for every member: others are refused.
@@ -76,21 +102,34 @@ func DecodeArray(data []byte) (elements []any, texts []json.RawMessage, err erro
 
 // parse reads the text as a tree; texts are the elements of an array at the outermost level.
 func parse(data []byte, maxBytes int) (tree any, texts []json.RawMessage, err error) {
-	if err := CheckSize(data, maxBytes); err != nil {
-		return nil, nil, err
-	}
-	if !utf8.Valid(data) {
-		return nil, nil, errNotWellFormed
-	}
-	p := parser{data: data, text: string(data)}
-	tree, err = p.value(0)
-	if p.space(); err == nil && p.pos < len(data) {
-		err = errNotWellFormed
-	}
+	p, err := newParser(data, maxBytes)
 	if err != nil {
 		return nil, nil, err
 	}
-	return tree, p.top, nil
+	tree, err = p.whole()
+	return tree, p.top, err
+}
+
+func newParser(data []byte, maxBytes int) (*parser, error) {
+	if err := CheckSize(data, maxBytes); err != nil {
+		return nil, err
+	}
+	if !utf8.Valid(data) {
+		return nil, errNotWellFormed
+	}
+	return &parser{data: data, text: string(data)}, nil
+}
+
+// whole reads the one value that the text is.
+func (p *parser) whole() (any, error) {
+	tree, err := p.value(0)
+	if p.space(); err == nil && p.pos < len(p.data) {
+		err = errNotWellFormed
+	}
+	if err != nil {
+		return nil, err
+	}
+	return tree, nil
 }
 
 // assign puts the tree into v. The targets of the verification path need no second pass over the text.
@@ -103,11 +142,13 @@ func assign(data []byte, tree, v any) error {
 		*target, ok = tree.(map[string]any)
 	case *[]any:
 		*target, ok = tree.([]any)
+	case *string:
+		*target, ok = tree.(string)
 	default:
 		return decodeTyped(data, tree, v, false)
 	}
 	if !ok {
-		return fmt.Errorf("%w: another kind of value than expected", ErrJSON)
+		return errOtherKind
 	}
 	return nil
 }
@@ -130,7 +171,10 @@ func decodeTyped(data []byte, tree, v any, known bool) error {
 	return nil
 }
 
-var errNotWellFormed = fmt.Errorf("%w: not well formed", ErrJSON)
+var (
+	errNotWellFormed = fmt.Errorf("%w: not well formed", ErrJSON)
+	errOtherKind     = fmt.Errorf("%w: another kind of value than expected", ErrJSON)
+)
 
 // parser reads text by the grammar of RFC 8259. The strings that it returns are parts of the text.
 type parser struct {
@@ -138,6 +182,8 @@ type parser struct {
 	text string // data
 	pos  int
 	top  []json.RawMessage // the values directly inside the outermost array
+
+	members map[string]json.RawMessage // those of the outermost object; nil where nobody asks for them
 }
 
 func (p *parser) value(depth int) (any, error) {
@@ -179,8 +225,13 @@ func (p *parser) object(depth int) (any, error) {
 		if p.space(); !p.take(':') {
 			return nil, errNotWellFormed
 		}
+		p.space()
+		start := p.pos
 		if object[name], err = p.value(depth + 1); err != nil {
 			return nil, err
+		}
+		if depth == 0 && p.members != nil {
+			p.members[name] = json.RawMessage(p.data[start:p.pos])
 		}
 	}
 }

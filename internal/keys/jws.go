@@ -41,7 +41,14 @@ type UnverifiedHeader struct {
 	JWK json.RawMessage // the embedded key, never used to verify
 	Raw json.RawMessage // the header as it was sent
 
-	chain func() ([]*x509.Certificate, error) // of X5C, once; nil where the header was not read from a token
+	members map[string]any                      // of Raw; nil where the header was not read from a token
+	chain   func() ([]*x509.Certificate, error) // of X5C, once; nil where the header was not read from a token
+}
+
+// Member returns any member of a header that was read from a token, as [DecodeJSON] reads it into an interface. It must not be changed.
+func (h UnverifiedHeader) Member(name string) (v any, ok bool) {
+	v, ok = h.members[name]
+	return v, ok
 }
 
 // Chain is [ParseChain] of X5C. Tokens with the same header share the certificates.
@@ -291,14 +298,17 @@ func (p parts) parseHeader() (UnverifiedHeader, error) {
 	if err != nil {
 		return UnverifiedHeader{}, fmt.Errorf("%w: the header is not base64url", ErrMalformed)
 	}
-	var members map[string]any
-	if err := DecodeJSON(raw, &members); err != nil {
+	members, texts, err := parseObject(raw, maxJSON)
+	if err == nil && members == nil {
+		err = errOtherKind
+	}
+	if err != nil {
 		return UnverifiedHeader{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
 	}
-	return headerFromMembers(raw, members)
+	return headerFromMembers(raw, members, texts)
 }
 
-func headerFromMembers(raw []byte, members map[string]any) (h UnverifiedHeader, err error) {
+func headerFromMembers(raw []byte, members map[string]any, texts map[string]json.RawMessage) (h UnverifiedHeader, err error) {
 	for _, name := range []string{"crit", "b64"} {
 		if _, ok := members[name]; ok {
 			return h, fmt.Errorf("%w: %q", ErrCritical, name)
@@ -321,13 +331,7 @@ func headerFromMembers(raw []byte, members map[string]any) (h UnverifiedHeader, 
 			return h, err
 		}
 	}
-	if _, ok := members["jwk"]; ok {
-		var again map[string]json.RawMessage
-		if err := DecodeJSON(raw, &again); err != nil {
-			return h, err
-		}
-		h.JWK = again["jwk"]
-	}
+	h.JWK, h.members = texts["jwk"], members
 	return h, nil
 }
 

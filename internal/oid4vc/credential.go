@@ -1,6 +1,7 @@
 package oid4vc
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,7 +56,7 @@ func ParseCredentialRequest(body []byte) (*CredentialRequest, error) {
 	}
 	if raw.Proofs != nil {
 		r.Proofs = new(Proofs)
-		if err := keys.DecodeJSON(raw.Proofs, r.Proofs); err != nil {
+		if err := r.Proofs.UnmarshalJSON(raw.Proofs); err != nil {
 			return nil, ErrProofsMalformed.because(err)
 		}
 		if r.Proofs.IsZero() {
@@ -80,11 +81,7 @@ func (r *CredentialRequest) CheckIdentified(identifiersGiven bool) error {
 
 // decodeObject is [keys.DecodeJSON] for a JSON object, which null is not.
 func decodeObject(data []byte, v any) error {
-	var members map[string]json.RawMessage
-	if err := keys.DecodeJSON(data, &members); err != nil {
-		return err
-	}
-	if members == nil {
+	if text := bytes.TrimLeft(data, " \t\r\n"); len(text) == 0 || text[0] != '{' {
 		return errors.New("not an object")
 	}
 	return keys.DecodeJSON(data, v)

@@ -113,10 +113,12 @@ func (w window) expired(exp, nbf *keys.NumericDate) bool {
 // embeddedKey is the public key in a token's own header, for the proof types where the key is what is being proven (RFC 9449, Section 4.2;
 // OpenID4VCI 1.0, Appendix F.1). A private key there is refused by the key reader.
 func embeddedKey(h keys.UnverifiedHeader) (keys.Public, error) {
-	if len(h.JWK) == 0 {
-		return keys.Public{}, errors.New("the header has no jwk")
+	jwk, _ := h.Member("jwk")
+	members, ok := jwk.(map[string]any)
+	if !ok {
+		return keys.Public{}, errors.New("the header has no jwk, or it is no object")
 	}
-	return keys.ParsePublic(h.JWK)
+	return keys.PublicFromMembers(members)
 }
 
 // algAllowed is asked before a key is looked for: the caller names the algorithms, not the token.

@@ -94,16 +94,22 @@ func (p *Proofs) UnmarshalJSON(data []byte) error {
 		return errors.New("proofs must have exactly one proof type")
 	}
 	for name, array := range byType {
-		_, elements, err := keys.DecodeArray(array)
+		elements, texts, err := keys.DecodeArray(array)
 		if err != nil || len(elements) == 0 {
 			return errors.New("proofs must have a non-empty array")
 		}
 		p.Type = name
 		if name != ProofTypeJWT && name != ProofTypeAttestation {
-			p.Others = elements
+			p.Others = texts
 			return nil
 		}
-		return keys.DecodeJSON(array, &p.Values)
+		for _, e := range elements {
+			value, ok := e.(string)
+			if !ok {
+				return fmt.Errorf("proofs of type %s must be strings", name)
+			}
+			p.Values = append(p.Values, value)
+		}
 	}
 	return nil
 }
@@ -386,19 +392,19 @@ func (c *proofCheck) didKey(kid string) (keys.Public, string, error) {
 
 // attestationOf checks the key attestation in the header of a proof. Without one it returns nil, where none is required.
 func (c *proofCheck) attestationOf(h keys.UnverifiedHeader) (*KeyAttestation, error) {
-	var header struct {
-		KeyAttestation *string `json:"key_attestation"`
-	}
-	if err := keys.DecodeJSON(h.Raw, &header); err != nil {
-		return nil, ErrProofMalformed.because(err)
-	}
-	if header.KeyAttestation == nil && c.want.AttestationRequired {
+	member, there := h.Member("key_attestation")
+	attestation, isString := member.(string)
+	switch {
+	case !there && c.want.AttestationRequired:
 		return nil, ErrProofUnattested
-	}
-	if header.KeyAttestation == nil || c.want.KeyAttestation == nil {
+	case !there:
+		return nil, nil
+	case !isString:
+		return nil, ErrProofMalformed
+	case c.want.KeyAttestation == nil:
 		return nil, nil
 	}
-	a, err := c.keyAttestation(*header.KeyAttestation)
+	a, err := c.keyAttestation(attestation)
 	if err != nil {
 		return nil, err
 	}
