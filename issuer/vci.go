@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"akashi/internal/keys"
@@ -25,7 +26,7 @@ type VCIConfig struct {
 	OpenExamples   bool                // anybody may collect an example of an operator-defined configuration without an offer: for interoperability tests
 	Clients        []VCIClient         // registered ones, besides PublicWallet
 	WalletRoots    []*x509.Certificate // authorities of wallet providers, for client attestations and key attestations with x5c
-	WalletKeys     []keys.Public       // keys of wallet providers that send no x5c, by kid (the thumbprint)
+	WalletKeys     []json.RawMessage   // public JWKs of wallet providers that send no x5c; kid is their own or the thumbprint
 	Attestations   AttestationPolicy   // how what wallet providers attest is judged
 	Configurations []Configuration     // operator-defined, besides the ready-made one
 	Rate           web.RateLimit       // of one client address
@@ -71,6 +72,7 @@ func algNames() []string { return []string{string(keys.ES256), string(keys.EdDSA
 type vci struct {
 	cfg     VCIConfig
 	limiter *web.RateLimiter
+	list    atomic.Int64 // status list that entries are drawn from, 0 while nobody knows
 
 	mu      sync.Mutex // guards what follows
 	secrets *vciSecrets
@@ -99,6 +101,11 @@ func newVCI(cfg VCIConfig) (*vci, error) {
 			return nil, fmt.Errorf("credential configuration %q is there twice", c.ID)
 		}
 		v.own = append(v.own, compiled)
+	}
+	for _, jwk := range cfg.WalletKeys {
+		if _, err := keys.ParsePublic(jwk); err != nil {
+			return nil, fmt.Errorf("key of a wallet provider: %w", err)
+		}
 	}
 	for _, c := range cfg.Clients {
 		if err := c.check(); err != nil {

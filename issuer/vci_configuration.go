@@ -81,6 +81,8 @@ type configuration struct {
 	id     string
 	typ    attestation.Type // "" for an operator-defined one
 	schema *jsonschema.Schema
+
+	integrities sync.Map // of the type metadata, by issuer: neither changes while the service runs
 }
 
 var configurationID = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
@@ -184,8 +186,16 @@ func (c *configuration) integrity(o *org) (string, error) {
 	if c.typ != "" {
 		return typeIntegrity(c.typ), nil
 	}
+	if known, ok := c.integrities.Load(o.Issuer); ok {
+		return known.(string), nil
+	}
 	body, err := c.typeMetadata(o)
-	return integrityOf(body), err
+	if err != nil {
+		return "", err
+	}
+	integrity := integrityOf(body)
+	c.integrities.Store(o.Issuer, integrity)
+	return integrity, nil
 }
 
 // integrityOf is W3C Subresource Integrity over the octets served.

@@ -202,7 +202,7 @@ func (b *bearer) storeMade(tx store.Tx, want *wanted, made []made, noteID string
 	return setJSONFor(tx, noteKey(noteID), n, noteLife)
 }
 
-// collected notes which attestations the grant gave.
+// collected notes which attestations the grant gave, if it is still there.
 func (b *bearer) collected(tx store.Tx, made []made) error {
 	g := new(grant)
 	if err := find(tx, grantKey(b.grant.ID), g, oid4vc.ErrInvalidToken); err != nil {

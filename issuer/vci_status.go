@@ -85,7 +85,7 @@ func (i *Issuer) statusClaim(p place) map[string]any {
 func (i *Issuer) freeIndices(ctx context.Context, n int) ([]place, error) {
 	var out []place
 	for {
-		list, err := i.currentList(ctx)
+		list, err := i.drawnList(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -109,6 +109,7 @@ func (i *Issuer) freeIndices(ctx context.Context, n int) ([]place, error) {
 		if err := i.beginList(ctx, list+1); err != nil {
 			return nil, err
 		}
+		i.vci.list.CompareAndSwap(int64(list), int64(list+1))
 	}
 }
 
@@ -141,6 +142,16 @@ func takeIndex(tx store.Tx, list int, index uint64, credential string) error {
 		return err
 	}
 	return tx.Set(key, []byte(credential))
+}
+
+// drawnList is [Issuer.currentList], from memory where it is known: lists only become more, and an entry of an earlier one is as good.
+func (i *Issuer) drawnList(ctx context.Context) (int, error) {
+	if list := i.vci.list.Load(); list > 0 {
+		return int(list), nil
+	}
+	list, err := i.currentList(ctx)
+	i.vci.list.Store(int64(list))
+	return list, err
 }
 
 // lists returns how many lists were begun.

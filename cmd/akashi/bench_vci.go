@@ -29,7 +29,7 @@ import (
 const (
 	vciConfiguration = "staff-card" // the ready-made credential configuration
 	vciWallets       = 64           // that collect at the same time, each over a connection of its own that it keeps
-	vciSlices        = 8            // the exchanges are measured for that many slices a round, so that beginning and end weigh little
+	vciSlices        = 16           // the exchanges are measured for that many slices a round, so that beginning and end weigh little
 )
 
 // benchVCI measures how fast wallets collect credentials by OpenID4VCI over https on loopback, from an issuer whose store is on disk. One exchange

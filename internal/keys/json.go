@@ -159,9 +159,7 @@ func decodeTyped(data []byte, tree, v any, known bool) error {
 	if err := checkNames(reflect.TypeOf(v), tree, known); err != nil {
 		return err
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	if err := d.Decode(v); err != nil {
+	if err := unmarshal(data, v); err != nil {
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) { // its text may quote the value
 			return fmt.Errorf("%w: member %q must be a %s", ErrJSON, wrong.Field, wrong.Type)
@@ -169,6 +167,41 @@ func decodeTyped(data []byte, tree, v any, known bool) error {
 		return fmt.Errorf("%w: %w", ErrJSON, err)
 	}
 	return nil
+}
+
+// unmarshal decodes by encoding/json, with numbers as they are written where v can hold any value: only a decoder does that, and it copies the
+// text into a buffer of its own.
+func unmarshal(data []byte, v any) error {
+	if !holdsAny(reflect.TypeOf(v)) {
+		return json.Unmarshal(data, v)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	return d.Decode(v)
+}
+
+var holdingAny sync.Map // reflect.Type to bool
+
+// holdsAny tells whether a type has an interface somewhere in it, or may have.
+func holdsAny(t reflect.Type) bool {
+	if known, ok := holdingAny.Load(t); ok {
+		return known.(bool)
+	}
+	holds := false
+	switch {
+	case decodesItself(t):
+	case t.Kind() == reflect.Struct:
+		holdingAny.Store(t, true) // for a type that contains itself
+		for n := range t.NumField() {
+			holds = holds || holdsAny(t.Field(n).Type)
+		}
+	case t.Kind() == reflect.Interface:
+		holds = true
+	case t.Kind() == reflect.Map, t.Kind() == reflect.Pointer, t.Kind() == reflect.Slice, t.Kind() == reflect.Array:
+		holds = holdsAny(t.Elem())
+	}
+	holdingAny.Store(t, holds)
+	return holds
 }
 
 var (

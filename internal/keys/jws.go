@@ -179,11 +179,11 @@ type knownHeader struct {
 	jose   func() (*jose.JSONWebSignature, error) // what go-jose makes of it: a signature object without a signature of its own
 }
 
-// knownHeaders remembers the last header met in each place. An issuer's tokens all have the same header, and reading it, with its
-// certificates, takes a third of the time of a verification. Whoever fills the places with other headers costs others that time and
+// knownHeaders remembers the last header met in each place. An issuer's tokens all have the same header, and so have the DPoP proofs of a wallet;
+// reading it, with its certificates, takes a third of the time of a verification. Whoever fills the places with other headers costs others that time and
 // nothing else.
 var (
-	knownHeaders [64]atomic.Pointer[knownHeader]
+	knownHeaders [512]atomic.Pointer[knownHeader]
 	headerSeed   = maphash.MakeSeed()
 )
 
