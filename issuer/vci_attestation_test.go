@@ -63,7 +63,7 @@ func attested(t *testing.T, rule string) issuer.Configuration {
 func TestVCIKeyAttestationLevels(t *testing.T) {
 	provider := issuertest.Key(t)
 	rule := `{"key_storage":["iso_18045_high","iso_18045_moderate"],"user_authentication":["iso_18045_high"],"max_age_seconds":3600}`
-	w := newVCIWorld(t, issuer.VCIConfig{WalletKeys: []keys.Public{provider.Public()}, Configurations: []issuer.Configuration{attested(t, rule)}})
+	w := newVCIWorld(t, issuer.VCIConfig{WalletKeys: []json.RawMessage{provider.Public().JWK()}, Configurations: []issuer.Configuration{attested(t, rule)}})
 	p := w.wallet(w.Orgs["employer-A"].Issuer).redeem(w.offer("employer-A", example("sealed")))
 	at, err := oid4vc.WellKnown(oid4vc.WellKnownCredentialIssuer, p.issuer)
 	if err != nil {
@@ -162,7 +162,7 @@ func TestVCIAttestationStatus(t *testing.T) {
 	for _, accept := range []bool{false, true} {
 		statuses := &providerStatuses{}
 		w := &hostileWorld{provider: issuertest.Key(t), client: issuertest.Key(t)}
-		w.vciWorld = newVCIWorld(t, issuer.VCIConfig{WalletKeys: []keys.Public{w.provider.Public()},
+		w.vciWorld = newVCIWorld(t, issuer.VCIConfig{WalletKeys: []json.RawMessage{w.provider.Public().JWK()},
 			Attestations: issuer.AttestationPolicy{Statuses: statuses, AcceptUnknownStatus: accept}})
 		kid := keys.Header{"kid": w.provider.Public().Thumbprint()}
 		now := w.Clock.Now()
@@ -208,7 +208,7 @@ func TestVCIAttestationStatus(t *testing.T) {
 // TestVCIFreshAttestation asks for a newer attestation where one is older than configured, though it has not expired.
 func TestVCIFreshAttestation(t *testing.T) {
 	w := &hostileWorld{provider: issuertest.Key(t), client: issuertest.Key(t)}
-	w.vciWorld = newVCIWorld(t, issuer.VCIConfig{WalletKeys: []keys.Public{w.provider.Public()}, Attestations: issuer.AttestationPolicy{MaxAge: 24 * time.Hour}})
+	w.vciWorld = newVCIWorld(t, issuer.VCIConfig{WalletKeys: []json.RawMessage{w.provider.Public().JWK()}, Attestations: issuer.AttestationPolicy{MaxAge: 24 * time.Hour}})
 	kid := keys.Header{"kid": w.provider.Public().Thumbprint()}
 	p := w.wallet(w.Orgs["employer-A"].Issuer)
 	send := func(age time.Duration) *reply {
@@ -217,4 +217,49 @@ func TestVCIFreshAttestation(t *testing.T) {
 	}
 	send(24 * time.Hour).want(http.StatusCreated)
 	send(24*time.Hour+time.Second).refused(http.StatusBadRequest, oid4vc.CodeUseFreshAttestation)
+}
+
+// TestVCIWalletProviderKeys names a known key of a wallet provider by its thumbprint, by the name that it was exchanged under, and not at all.
+func TestVCIWalletProviderKeys(t *testing.T) {
+	named := func(key *keys.Private, kid string) json.RawMessage {
+		jwk := map[string]any{}
+		if err := json.Unmarshal(key.Public().JWK(), &jwk); err != nil {
+			t.Fatal(err)
+		}
+		jwk["kid"], jwk["alg"], jwk["use"] = kid, "ES256", "sig"
+		return mustJSON(t, jwk)
+	}
+	provider, other := issuertest.Key(t), issuertest.Key(t)
+	one, two := []json.RawMessage{named(provider, "attester-1")}, []json.RawMessage{named(provider, "attester-1"), named(other, "attester-2")}
+	for _, row := range []struct {
+		name   string
+		known  []json.RawMessage
+		header keys.Header
+		ok     bool
+	}{
+		{"thumbprint", two, keys.Header{"kid": provider.Public().Thumbprint()}, true},
+		{"own name", two, keys.Header{"kid": "attester-1"}, true},
+		{"name of another", two, keys.Header{"kid": "attester-2"}, false},
+		{"unknown name", one, keys.Header{"kid": "attester-3"}, false},
+		{"no name, one key", one, nil, true},
+		{"no name, two keys", two, nil, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := &hostileWorld{provider: provider}
+			w.vciWorld = newVCIWorld(t, issuer.VCIConfig{WalletKeys: row.known})
+			p := w.wallet(w.Orgs["employer-A"].Issuer)
+			attestation := w.attestationWith(t, p, row.header, func(*oid4vc.ClientAttestationOptions) {})
+			r := p.form("/par", pushedForm(t, "good-wallet", "https://wallet.example/back"), oid4vc.HeaderClientAttestation, attestation, oid4vc.HeaderClientAttestationPoP, w.pop(t, p))
+			if row.ok {
+				r.want(http.StatusCreated)
+			} else {
+				r.refused(http.StatusUnauthorized, oid4vc.CodeInvalidClient)
+			}
+		})
+	}
+	cfg := newVCIWorld(t, issuer.VCIConfig{}).Config()
+	cfg.VCI.WalletKeys = []json.RawMessage{json.RawMessage(`{"kty":"oct","k":"AA"}`)}
+	if _, err := issuer.New(cfg); err == nil {
+		t.Error("a symmetric key of a wallet provider was taken")
+	}
 }

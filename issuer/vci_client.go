@@ -103,13 +103,8 @@ func (i *Issuer) clientKey(clientID string, header keys.UnverifiedHeader) (keys.
 	if client == nil {
 		return keys.Public{}, oid4vc.ErrAssertionKey
 	}
-	for _, jwk := range client.Keys {
-		if key, err := keys.ParsePublic(jwk); err == nil && key.Thumbprint() == header.Kid {
-			return key, nil
-		}
-	}
 	set := oid4vc.KeySet{Keys: client.Keys}
-	return set.Find(header.Kid)
+	return set.FindNamed(header.Kid)
 }
 
 // walletProvider returns the key of a wallet provider that is trusted here.
@@ -118,12 +113,8 @@ func (i *Issuer) walletProvider(h keys.UnverifiedHeader) (keys.Public, error) {
 		key, _, err := keys.VerifyChain(h.X5C, i.vci.cfg.WalletRoots, i.Now())
 		return key, err
 	}
-	for _, key := range i.vci.cfg.WalletKeys {
-		if h.Kid != "" && key.Thumbprint() == h.Kid {
-			return key, nil
-		}
-	}
-	return keys.Public{}, oid4vc.ErrKeyNotFound
+	set := oid4vc.KeySet{Keys: i.vci.cfg.WalletKeys}
+	return set.FindNamed(h.Kid)
 }
 
 // mayAuthorize checks that the client may ask for authorization: the redirect URI of a registered client is one of its own, octet for

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
 	"akashi/issuer"
 	"akashi/issuer/issuertest"
@@ -57,7 +56,7 @@ func TestVCISeveralAsked(t *testing.T) {
 // TestVCIClientsMustAuthenticate asks as every kind of client where the operator requires authentication, as HAIP 1.0 does.
 func TestVCIClientsMustAuthenticate(t *testing.T) {
 	w := &hostileWorld{provider: issuertest.Key(t), client: issuertest.Key(t)}
-	w.vciWorld = newVCIWorld(t, issuer.VCIConfig{Authenticated: true, WalletKeys: []keys.Public{w.provider.Public()},
+	w.vciWorld = newVCIWorld(t, issuer.VCIConfig{Authenticated: true, WalletKeys: []json.RawMessage{w.provider.Public().JWK()},
 		Clients: []issuer.VCIClient{{ID: "bank-app", RedirectURIs: []string{"https://app.example/back"}, Keys: []json.RawMessage{w.client.Public().JWK()}}}})
 	p := w.wallet(w.Orgs["employer-A"].Issuer)
 	p.form("/token", preAuthorized(w.offer("employer-A", example("staff-card")))).refused(http.StatusUnauthorized, oid4vc.CodeInvalidClient)

@@ -166,7 +166,7 @@ type hostileWorld struct {
 func newHostileWorld(t *testing.T) *hostileWorld {
 	h := &hostileWorld{provider: issuertest.Key(t), client: issuertest.Key(t)}
 	h.vciWorld = newVCIWorld(t, issuer.VCIConfig{
-		WalletKeys: []keys.Public{h.provider.Public()},
+		WalletKeys: []json.RawMessage{h.provider.Public().JWK()},
 		Clients:    []issuer.VCIClient{{ID: "bank-app", RedirectURIs: []string{"https://app.example/back"}, Keys: []json.RawMessage{h.client.Public().JWK()}}},
 	})
 	return h

@@ -440,7 +440,7 @@ func TestVCIBearer(t *testing.T) {
 	w := newVCIWorld(t, issuer.VCIConfig{})
 	p := w.wallet(w.Orgs["employer-A"].Issuer)
 	p.dpop = nil
-	p.form("/token", preAuthorized(w.offer("employer-A", example("staff-card")))).refused(http.StatusBadRequest, oid4vc.CodeInvalidDPoPProof)
+	p.form("/token", preAuthorized(w.offer("employer-A", example("staff-card")))).refused(http.StatusBadRequest, oid4vc.CodeInvalidRequest)
 	w = newVCIWorld(t, issuer.VCIConfig{Bearer: true})
 	p = w.wallet(w.Orgs["employer-A"].Issuer)
 	p.dpop = nil

@@ -68,7 +68,7 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request, o *org) erro
 	}
 	req, err := oid4vc.ParseTokenRequest(form)
 	if err == nil && c.dpop == nil && !i.vci.cfg.Bearer {
-		err = oid4vc.ErrDPoPCount
+		err = oid4vc.ErrDPoPMissing
 	}
 	if err != nil {
 		return errors.Join(err, i.spend(r, c.once))

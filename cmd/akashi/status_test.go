@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"net/http"
@@ -28,6 +29,7 @@ func TestStatusListsOfAnInstance(t *testing.T) {
 	defer cancel()
 	check := func(in *instance) string {
 		t.Helper()
+		checkTLS(t, in)
 		if err := in.admin().listStatuses(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -102,3 +104,28 @@ func TestStatusListsOfAnInstance(t *testing.T) {
 }
 
 func certificatesOf(a *authority) []*x509.Certificate { return []*x509.Certificate{a.cert} }
+
+// checkTLS connects as clients of different age and care (RFC 9325, Sections 3.1.1 and 4.2).
+func checkTLS(t *testing.T, in *instance) {
+	t.Helper()
+	roots := in.client.Transport.(*http.Transport).TLSClientConfig.RootCAs
+	for name, c := range map[string]struct {
+		oldest, newest uint16
+		suites         []uint16
+		ok             bool
+	}{
+		"TLS 1.3":             {oldest: tls.VersionTLS13, ok: true},
+		"TLS 1.2, GCM":        {newest: tls.VersionTLS12, suites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}, ok: true},
+		"TLS 1.2, CBC":        {newest: tls.VersionTLS12, suites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}},
+		"TLS 1.2, key by RSA": {newest: tls.VersionTLS12, suites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}},
+		"TLS 1.1":             {oldest: tls.VersionTLS10, newest: tls.VersionTLS11},
+	} {
+		conn, err := tls.Dial("tcp", in.cfg.Issuer.Listen, &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: c.oldest, MaxVersion: c.newest, CipherSuites: c.suites})
+		if (err == nil) != c.ok {
+			t.Errorf("%s: connected %t: %v", name, err == nil, err)
+		}
+		if err == nil {
+			_ = conn.Close()
+		}
+	}
+}

@@ -52,7 +52,7 @@ func (v VCIConfig) load(c *Config, now func() time.Time) (out issuer.VCIConfig, 
 	if out.WalletRoots, err = each(c, v.WalletRoots, readCertificate); err != nil {
 		return out, fmt.Errorf("wallet_roots: %w", err)
 	}
-	if out.WalletKeys, err = each(c, v.WalletKeys, keys.ParsePublic); err != nil {
+	if out.WalletKeys, err = each(c, v.WalletKeys, readPublic); err != nil {
 		return out, fmt.Errorf("wallet_keys: %w", err)
 	}
 	if out.Configurations, err = each(c, v.Configurations, issuer.ParseConfiguration); err != nil {
@@ -89,6 +89,12 @@ func each[T any](c *Config, paths []string, parse func([]byte) (T, error)) (out 
 		out = append(out, v)
 	}
 	return out, nil
+}
+
+// readPublic reads a public JWK, with the name that it has.
+func readPublic(data []byte) (json.RawMessage, error) {
+	_, err := keys.ParsePublic(data)
+	return data, err
 }
 
 func readCertificate(data []byte) (*x509.Certificate, error) {

@@ -23,6 +23,7 @@ const (
 
 // Refusals of DPoP proofs, in the order of the checks of RFC 9449, Section 4.3.
 var (
+	ErrDPoPMissing   = refuse(CodeInvalidRequest, "the request needs a DPoP proof") // of a server; a proof that is there and bad is another error
 	ErrDPoPCount     = refuse(CodeInvalidDPoPProof, "the request must have exactly one DPoP header")
 	ErrDPoPMalformed = refuse(CodeInvalidDPoPProof, "the DPoP proof is no JWT, or a claim is missing or of the wrong kind")
 	ErrDPoPTyp       = refuse(CodeInvalidDPoPProof, "typ of the DPoP proof must be dpop+jwt")

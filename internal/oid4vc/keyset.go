@@ -68,6 +68,17 @@ func (s *KeySet) Find(kid string) (keys.Public, error) {
 	return found, nil
 }
 
+// FindNamed returns the signature key whose thumbprint the kid is, else what [KeySet.Find] does: for keys that were exchanged beforehand, with
+// or without a name.
+func (s *KeySet) FindNamed(kid string) (keys.Public, error) {
+	for _, jwk := range s.Keys {
+		if key, err := keys.ParsePublic(jwk); err == nil && key.Thumbprint() == kid {
+			return key, nil
+		}
+	}
+	return s.Find(kid)
+}
+
 // EncryptionKey returns the first key of the set that messages can be encrypted to.
 func (s *KeySet) EncryptionKey() (keys.EncryptionKey, error) {
 	for _, jwk := range s.Keys {
