@@ -203,19 +203,23 @@ func (b *bearer) storeMade(tx store.Tx, want *wanted, made []made, noteID string
 }
 
 // collected notes which attestations the grant gave, if it is still there.
-func (b *bearer) collected(tx store.Tx, made []made) error {
-	g := new(grant)
-	if err := find(tx, grantKey(b.grant.ID), g, oid4vc.ErrInvalidToken); err != nil {
+func (b *bearer) collected(tx store.Tx, credentials []made) error {
+	value, err := tx.Get(grantKey(b.grant.ID))
+	if errors.Is(err, store.ErrNotFound) {
+		return oid4vc.ErrInvalidToken
+	}
+	isLogged := func(m made) bool { return m.issued.Logged != "" }
+	if err != nil || !slices.ContainsFunc(credentials, isLogged) {
 		return err
 	}
-	n := len(g.Collected)
-	for _, m := range made {
-		if m.issued.Logged != "" && !slices.Contains(g.Collected, m.issued.Logged) {
+	g := new(grant)
+	if err := json.Unmarshal(value, g); err != nil {
+		return err
+	}
+	for _, m := range credentials {
+		if isLogged(m) && !slices.Contains(g.Collected, m.issued.Logged) {
 			g.Collected = append(g.Collected, m.issued.Logged)
 		}
-	}
-	if len(g.Collected) == n {
-		return nil
 	}
 	return g.save(tx)
 }

@@ -118,21 +118,18 @@ type CredentialResponse struct {
 	Interval       int                `json:"interval,omitempty"` // seconds
 }
 
-// IssuedCredential is one credential; what it is depends on the format.
+// IssuedCredential is one credential; what it is depends on the format: a string, such as an SD-JWT, or an object.
 type IssuedCredential struct {
-	Credential json.RawMessage `json:"credential"`
+	Credential any `json:"credential"`
 }
 
 // TextCredential is a credential that is a string, such as an SD-JWT.
-func TextCredential(compact string) IssuedCredential {
-	text, _ := json.Marshal(compact) // a string always marshals
-	return IssuedCredential{text}
-}
+func TextCredential(compact string) IssuedCredential { return IssuedCredential{compact} }
 
 // Text returns a credential that is a string.
 func (c IssuedCredential) Text() (string, error) {
-	var s string
-	if err := keys.DecodeJSON(c.Credential, &s); err != nil || s == "" {
+	s, ok := c.Credential.(string)
+	if !ok || s == "" {
 		return "", fmt.Errorf("%w: the credential is not a string", ErrCredentialResponse)
 	}
 	return s, nil
@@ -184,7 +181,9 @@ func (r *CredentialResponse) check(status, keyCount int) error {
 		return fmt.Errorf("%w: an identifier is too long", ErrCredentialResponse)
 	}
 	for _, c := range r.Credentials {
-		if len(c.Credential) == 0 || c.Credential[0] != '"' && c.Credential[0] != '{' {
+		_, isText := c.Credential.(string)
+		_, isObject := c.Credential.(map[string]any)
+		if !isText && !isObject {
 			return fmt.Errorf("%w: a credential is neither a string nor an object", ErrCredentialResponse)
 		}
 	}
