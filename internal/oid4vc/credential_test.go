@@ -54,6 +54,10 @@ func TestCredentialRequest(t *testing.T) {
 		{"encryption without jwk", func(m object) { delete(encryption(m), "jwk") }, ErrEncryptionMalformed},
 		{"encryption key without alg", func(m object) { delete(encryption(m)["jwk"].(object), "alg") }, ErrEncryptionMalformed},
 		{"encryption alg RSA-OAEP", func(m object) { encryption(m)["jwk"].(object)["alg"] = "RSA-OAEP" }, ErrEncryptionMalformed},
+		{"encryption alg of a draft", func(m object) { encryption(m)["alg"] = "ECDH-ES" }, nil},
+		{"encryption alg of a draft, not supported", func(m object) { encryption(m)["alg"] = "RSA-OAEP" }, ErrEncryptionMalformed},
+		{"encryption alg of a draft, empty", func(m object) { encryption(m)["alg"] = "" }, ErrEncryptionMalformed},
+		{"encryption key without kid", func(m object) { delete(encryption(m)["jwk"].(object), "kid") }, nil},
 		{"encryption private key", func(m object) { encryption(m)["jwk"].(object)["d"] = "AA" }, ErrEncryptionMalformed},
 		{"encryption zip", func(m object) { encryption(m)["zip"] = "GZ" }, ErrEncryptionZip},
 	}

@@ -42,18 +42,23 @@ func (e ResponseEncryption) MarshalJSON() ([]byte, error) {
 	return json.Marshal(members)
 }
 
-// parseResponseEncryption reads the member, nil where it is absent.
+// parseResponseEncryption reads the member, nil where it is absent. The algorithm is that of the jwk; a member alg beside it, as drafts of the
+// protocol had, must not say another.
 func parseResponseEncryption(text json.RawMessage) (*ResponseEncryption, error) {
 	if text == nil {
 		return nil, nil
 	}
 	var raw struct {
 		JWK json.RawMessage `json:"jwk"`
+		Alg *string         `json:"alg"`
 		Enc string          `json:"enc"`
 		Zip *string         `json:"zip"`
 	}
 	if err := decodeObject(text, &raw); err != nil {
 		return nil, ErrEncryptionMalformed.because(err)
+	}
+	if raw.Alg != nil && *raw.Alg != AlgECDHES {
+		return nil, ErrEncryptionMalformed
 	}
 	key, err := keys.ParseEncryptionKey(raw.JWK)
 	if err != nil {
