@@ -22,15 +22,34 @@ const (
 	yearEmptySlots   = 24 // with nothing on their first rung; besides, every ladder with members ends with an empty rung
 )
 
-// benchYear measures the evidence file of one engagement's year, made by a registry with all witnesses and auditors.
+// benchYear measures one engagement's year, made by a registry with all witnesses and auditors: its evidence file, and the presentation from
+// which a verifier makes that.
 func benchYear(ctx context.Context, b *benchRun) error {
-	f, trust, err := makeYear(ctx)
-	if err != nil {
-		return err
-	}
-	if err := checkYear(f); err != nil {
-		return err
-	}
+	return withYear(ctx, func(p *player) error {
+		f, _, err := p.assess(ctx, yearEngagement)
+		if err != nil {
+			return err
+		}
+		if err := checkYear(f); err != nil {
+			return err
+		}
+		trust, err := p.in.cfg.trust()
+		if err != nil {
+			return err
+		}
+		bare, err := bareChecks(f, trust)
+		if err != nil {
+			return err
+		}
+		if err := b.evidenceYear(ctx, f, trust, bare); err != nil {
+			return err
+		}
+		return b.judgeYear(ctx, p, bare)
+	})
+}
+
+// evidenceYear measures the evidence file.
+func (b *benchRun) evidenceYear(ctx context.Context, f *evidence.File, trust evidence.Trust, bare []bareCheck) error {
 	data, err := f.Marshal()
 	if err != nil {
 		return err
@@ -41,11 +60,6 @@ func benchYear(ctx context.Context, b *benchRun) error {
 	}
 	b.add("evidence.bytes_year", sizes.year())
 	b.add("evidence.bytes_slot", sizes.slot())
-
-	bare, err := bareChecks(f, trust)
-	if err != nil {
-		return err
-	}
 	times, err := b.perOp(ctx, func() error {
 		if r := evidence.VerifyBytes(data, trust, evidence.Options{}); r.Result != compliance.Pass {
 			return fmt.Errorf("the evidence file does not verify: %+v", r.Checks)
@@ -59,32 +73,28 @@ func benchYear(ctx context.Context, b *benchRun) error {
 	return nil
 }
 
-// makeYear plays engagement A of the story up to June 2026, so that the wages of four months and much else are missing, and adds
+// withYear plays engagement A of the story up to June 2026, so that the wages of four months and much else are missing, and adds
 // support sessions up to 60 attestations. Everything is judged three weeks after its end.
-func makeYear(ctx context.Context) (f *evidence.File, trust evidence.Trust, err error) {
+func withYear(ctx context.Context, measure func(*player) error) (err error) {
 	dir, err := os.MkdirTemp("", "akashi-bench-")
 	if err != nil {
-		return nil, trust, err
+		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	p, err := newPlayer(ctx, dir)
 	if err != nil {
-		return nil, trust, err
+		return err
 	}
 	defer func() {
 		err = errors.Join(err, stopBench(ctx, p.in))
 	}()
 	if err := p.playYear(ctx); err != nil {
-		return nil, trust, err
+		return err
 	}
 	if err := p.audited(ctx); err != nil {
-		return nil, trust, err
+		return err
 	}
-	if f, _, err = p.assess(ctx, yearEngagement); err != nil {
-		return nil, trust, err
-	}
-	trust, err = p.in.cfg.trust()
-	return f, trust, err
+	return measure(p)
 }
 
 const yearEngagement = "A"
