@@ -19,7 +19,7 @@ var (
 	ErrResponseTypeMissing  = refuse(CodeInvalidRequest, "response_type is missing")
 	ErrParameterTwice       = refuse(CodeInvalidRequest, "a parameter stands more than once")
 	ErrClientID             = refuse(CodeInvalidRequest, "client_id is missing")
-	ErrRedirectURI          = refuse(CodeInvalidRequest, "redirect_uri is missing or malformed")
+	ErrRedirectURI          = refuse(CodeInvalidRequest, "redirect_uri is missing, malformed or not registered for the client")
 	ErrCodeChallenge        = refuse(CodeInvalidRequest, "code_challenge with code_challenge_method S256 is needed")
 	ErrResponseMode         = refuse(CodeInvalidRequest, "response_mode must be query, or left out")
 	ErrRequestURI           = refuse(CodeInvalidRequest, "request_uri must not be pushed")
