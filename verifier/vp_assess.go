@@ -191,7 +191,9 @@ func (a *assessing) narrow(e *attestation.Engagement) {
 // judge looks up in the registry what was opened, and judges it.
 func (v *VP) judge(ctx context.Context, s *session, presented presentations) ([]byte, error) {
 	p := evidence.Presentation{Engagement: presented.of(idEngagement)[0].compact}
+	var verified []evidence.VerifiedCredential
 	for _, one := range presented {
+		verified = append(verified, evidence.VerifiedCredential{Compact: one.compact, Parsed: one.parsed, Key: one.key, Verified: one.verified})
 		switch one.query.ID {
 		case idEngagement:
 		case idStatements:
@@ -202,6 +204,7 @@ func (v *VP) judge(ctx context.Context, s *session, presented presentations) ([]
 	}
 	file, result, err := Assess(ctx, Request{
 		Presentation: p, Audience: v.audience(s), Nonce: s.Exchange.Nonce, Now: v.Now(), From: s.Assessment.From, To: s.Assessment.To,
+		Verified: verified,
 	}, v.Registry, v.Trust)
 	var failed *evidence.CheckError
 	switch {

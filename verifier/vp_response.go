@@ -185,6 +185,8 @@ func (v *VP) processReturn(r *http.Request) (*View, error) {
 type presentation struct {
 	query    *dcql.Credential
 	compact  string
+	parsed   *sdjwt.Unverified
+	key      keys.Public // that it was verified with
 	verified *sdjwt.Verified
 	public   credentialResult
 
@@ -332,7 +334,7 @@ func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, comp
 			return nil, err
 		}
 	}
-	return &presentation{q, compact, verified, resultOf(verified, signer.id, status), transactions}, nil
+	return &presentation{q, compact, u, signer.key, verified, resultOf(verified, signer.id, status), transactions}, nil
 }
 
 // signer is who signed a credential.

@@ -51,7 +51,7 @@ func (j *judge) keyBinding() *sdjwt.ExpectKeyBinding {
 // openEngagement verifies the signatures of the engagement's issuer and of its holder. The issuer's key comes from the trust list in force
 // at the index that the record's map proof names; the steps over the records verify that index.
 func (j *judge) openEngagement() (string, error) {
-	u, err := sdjwt.Parse(j.file.Presentation.Engagement)
+	u, err := j.memory.parse(j.file.Presentation.Engagement)
 	if err != nil {
 		return "", err
 	}
@@ -68,7 +68,7 @@ func (j *judge) openEngagement() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	v, err := verifyEngagement(u, entity, key, j.keyBinding())
+	v, err := j.verifyEngagement(u, entity, key)
 	if err != nil {
 		return "", err
 	}
@@ -77,8 +77,8 @@ func (j *judge) openEngagement() (string, error) {
 }
 
 // verifyEngagement verifies an engagement with the key of an entity.
-func verifyEngagement(u *sdjwt.Unverified, entity *trustlist.Entity, key keys.Public, kb *sdjwt.ExpectKeyBinding) (*sdjwt.Verified, error) {
-	v, err := u.Verify(key, sdjwt.Expect{Algs: algs, VCT: []string{attestation.TypeEngagement.VCT()}, KeyBinding: kb})
+func (j *judge) verifyEngagement(u *sdjwt.Unverified, entity *trustlist.Entity, key keys.Public) (*sdjwt.Verified, error) {
+	v, err := j.memory.verify(u, j.file.Presentation.Engagement, key, j.keyBinding())
 	switch {
 	case errors.Is(err, sdjwt.ErrKeyBinding):
 		return nil, &failure{CodeKBEngagement, err}

@@ -188,7 +188,7 @@ func (j *judge) verifyJWT(r *rung, compact string, kb *sdjwt.ExpectKeyBinding) (
 	refuse := func(reason string, err error) (*sdjwt.Verified, *trustlist.Entity, keys.Public, error) {
 		return nil, nil, keys.Public{}, &junk{reason, err}
 	}
-	u, err := sdjwt.Parse(compact)
+	u, err := j.memory.parse(compact)
 	if err != nil {
 		return refuse(ReasonJunk, err)
 	}
@@ -206,7 +206,7 @@ func (j *judge) verifyJWT(r *rung, compact string, kb *sdjwt.ExpectKeyBinding) (
 		}
 		return refuse(ReasonNotAccredited, err)
 	}
-	v, err := u.Verify(key, sdjwt.Expect{Algs: algs, KeyBinding: kb})
+	v, err := j.memory.verify(u, compact, key, kb)
 	switch {
 	case errors.Is(err, sdjwt.ErrKeyBinding):
 		return nil, nil, keys.Public{}, &failure{CodeKBAttestation, err}

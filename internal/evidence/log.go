@@ -42,9 +42,9 @@ func (j *judge) nobody() *registry.Policy {
 // verification then ends in unknown at best.
 func (j *judge) openCheckpoint() (detail string, err error) {
 	if j.trust.Auditors == nil {
-		j.checkpoint, err = registry.OpenCheckpoint([]byte(j.file.Checkpoint), j.trust.Policy, j.nobody())
+		j.checkpoint, err = j.memory.checkpoint(j.file.Checkpoint, j.trust.Policy, j.nobody())
 	} else {
-		j.checkpoint, err = registry.OpenCheckpointExactly([]byte(j.file.Checkpoint), j.trust.Policy, j.trust.Auditors)
+		j.checkpoint, err = j.memory.checkpointExactly(j.file.Checkpoint, j.trust.Policy, j.trust.Auditors)
 	}
 	if err != nil {
 		return "", err
@@ -109,7 +109,7 @@ func (j *judge) verifyNotes() ([]*registry.Checkpoint, error) {
 		wg.Go(func() {
 			for i := first; i < len(notes) && ctx.Err() == nil; i += workers {
 				var err error
-				if opened[i], err = registry.OpenCheckpointExactly([]byte(notes[i]), j.trust.Policy, nobody); err != nil {
+				if opened[i], err = j.memory.checkpointExactly(notes[i], j.trust.Policy, nobody); err != nil {
 					cancel(fmt.Errorf("note %d: %w", i, err))
 				}
 			}
@@ -154,7 +154,7 @@ func (j *judge) openLists() (string, error) {
 	j.lists = new(history)
 	reader := trustlist.NewReader(j.trust.Anchor)
 	for i, l := range j.file.TrustLists {
-		list, err := reader.Verify(l.JWT)
+		list, err := j.memory.list(reader, l.JWT)
 		if err != nil {
 			return "", fmt.Errorf("version at position %d: %w", i, err)
 		}

@@ -30,6 +30,8 @@ type MakeOptions struct {
 	From, To attestation.Period
 	// KeyBinding is what the presentation must have been made for; nil accepts a stored one, made for anybody at any time.
 	KeyBinding *sdjwt.ExpectKeyBinding
+	// Verified are presented credentials that the caller has verified for KeyBinding; they are not verified again under the same key.
+	Verified []VerifiedCredential
 }
 
 var (
@@ -53,8 +55,9 @@ func (e *CheckError) Error() string { return e.Check.Code + ": " + e.Check.Detai
 // with [CodeNotLogged]. Where the registry's head is old at the time of the presentation, the result is unknown: the file tells how things
 // stood then, not how they stand.
 func Make(ctx context.Context, p Presentation, src Source, trust Trust, o MakeOptions) (*File, *Result, error) {
+	memory := newMemory(o.Verified)
 	for range makeAttempts {
-		g := &gathering{presentation: p, src: src, trust: trust, options: o, found: make(map[registry.Key]*registry.LookupResult)}
+		g := &gathering{presentation: p, src: src, trust: trust, options: o, memory: memory, found: make(map[registry.Key]*registry.LookupResult)}
 		err := g.gather(ctx)
 		if errors.Is(err, errHeadMoved) {
 			continue
@@ -73,6 +76,7 @@ type gathering struct {
 	src          Source
 	trust        Trust
 	options      MakeOptions
+	memory       *memory
 
 	lists *registry.TrustListsResponse
 	judge *judge // knows the trust lists and the engagement before the file has any record
@@ -90,7 +94,7 @@ func (g *gathering) note(format string, args ...any) {
 }
 
 func (g *gathering) gather(ctx context.Context) (err error) {
-	g.judge = &judge{trust: g.trust, file: &File{Format: Format, RulesetHash: schemas.RulesetHash(), Presentation: g.presentation}, making: true, expect: g.options.KeyBinding}
+	g.judge = &judge{trust: g.trust, file: &File{Format: Format, RulesetHash: schemas.RulesetHash(), Presentation: g.presentation}, making: true, expect: g.options.KeyBinding, memory: g.memory}
 	if g.lists, err = g.src.TrustLists(ctx); err != nil {
 		return fmt.Errorf("fetching the trust lists: %w", err)
 	}
@@ -129,7 +133,7 @@ func (g *gathering) openEngagement() error {
 	if err := g.run(step{CodePolicyPair, (*judge).checkPolicies}, step{CodeListAnchor, (*judge).openLists}); err != nil {
 		return err
 	}
-	u, err := sdjwt.Parse(g.presentation.Engagement)
+	u, err := g.memory.parse(g.presentation.Engagement)
 	if err != nil {
 		return &CheckError{compliance.Check{Code: CodeEngagementSignature, Result: compliance.Fail, Detail: err.Error()}}
 	}
@@ -141,7 +145,7 @@ func (g *gathering) openEngagement() error {
 				continue
 			}
 			j.engagement = engagement{entity: entity, key: key}
-			if j.engagement.verified, err = verifyEngagement(u, entity, key, j.keyBinding()); err == nil {
+			if j.engagement.verified, err = j.verifyEngagement(u, entity, key); err == nil {
 				return "", nil
 			}
 		}
@@ -271,12 +275,12 @@ func (g *gathering) setHead() error {
 	if auditors == nil {
 		auditors = j.nobody()
 	}
-	c, err := registry.OpenCheckpoint([]byte(g.head.Checkpoint), g.trust.Policy, auditors)
+	c, err := g.memory.checkpoint(g.head.Checkpoint, g.trust.Policy, auditors)
 	if err != nil {
 		return &CheckError{compliance.Check{Code: CodeCheckpointSignature, Result: compliance.Fail, Detail: err.Error()}}
 	}
 	f.Checkpoint, f.Head = string(c.Note), Head{Entry: g.head.Entry, Inclusion: g.head.Inclusion}
-	lists, err := registry.OpenCheckpoint([]byte(g.lists.Checkpoint), g.trust.Policy, auditors)
+	lists, err := g.memory.checkpoint(g.lists.Checkpoint, g.trust.Policy, auditors)
 	if err != nil {
 		return &CheckError{compliance.Check{Code: CodeCheckpointSignature, Result: compliance.Fail, Detail: "of the trust lists: " + err.Error()}}
 	}
@@ -497,7 +501,7 @@ func (g *gathering) fillNotes() error {
 				continue
 			}
 			opened[text] = true
-			c, err := registry.OpenCheckpoint([]byte(text), g.trust.Policy, j.nobody())
+			c, err := g.memory.checkpoint(text, g.trust.Policy, j.nobody())
 			if err != nil {
 				return &CheckError{compliance.Check{Code: CodeNotes, Result: compliance.Fail, Detail: err.Error()}}
 			}
@@ -521,7 +525,7 @@ func (g *gathering) fillNotes() error {
 
 // verify runs the file's verification up to the assessment.
 func (g *gathering) verify() (*judge, error) {
-	j := &judge{trust: g.trust, file: g.file, making: true, expect: g.options.KeyBinding}
+	j := &judge{trust: g.trust, file: g.file, making: true, expect: g.options.KeyBinding, memory: g.memory}
 	last := slices.IndexFunc(verifySteps, func(s step) bool { return s.code == CodeNotesUsed })
 	if !j.run(verifySteps[:last]) {
 		return nil, &CheckError{j.checks[len(j.checks)-1]}
@@ -610,7 +614,8 @@ var judgeSteps = []step{
 // state verifies the finished file and writes the assessment into it.
 func (g *gathering) state() (*File, *Result, error) {
 	f := g.file
-	r := verify(f, g.trust, Options{}, func(j *judge) { f.Assessment = j.stated })
+	j := &judge{file: f, trust: g.trust, memory: g.memory}
+	r := j.verify(Options{}, func(j *judge) { f.Assessment = j.stated })
 	if r.Result == compliance.Fail {
 		return nil, nil, &CheckError{r.Checks[len(r.Checks)-1]}
 	}

@@ -57,7 +57,10 @@ func Verify(f *File, trust Trust, o Options) *Result {
 
 // verify is [Verify]; before the comparison assessed is called with the judge that has assessed the file.
 func verify(f *File, trust Trust, o Options, assessed func(*judge)) *Result {
-	j := &judge{file: f, trust: trust}
+	return (&judge{file: f, trust: trust}).verify(o, assessed)
+}
+
+func (j *judge) verify(o Options, assessed func(*judge)) *Result {
 	r := &Result{Kind: Kind, Result: compliance.Pass}
 	if j.run(verifySteps) {
 		assessed(j)
@@ -83,8 +86,9 @@ func verify(f *File, trust Trust, o Options, assessed func(*judge)) *Result {
 
 // judge is one verification under way. Its fields are filled by the steps in their order, each from what earlier steps verified.
 type judge struct {
-	file  *File
-	trust Trust
+	file   *File
+	trust  Trust
+	memory *memory // of the making of the file; nil for a file from elsewhere
 
 	checks []compliance.Check
 	failed bool
