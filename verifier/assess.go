@@ -19,7 +19,7 @@ type Request struct {
 	MaxAge       time.Duration // how long before Now the key bindings may have been made; zero means [sdjwt.DefaultMaxAge]
 	From, To     attestation.Period
 	// From and To are the months to judge; "" leaves them to [evidence.Make].
-	Verified []evidence.VerifiedCredential // those of the presentation that were verified already, for Audience and Nonce at Now
+	Memory *evidence.Memory // of what was verified of the presentation already, for Audience and Nonce at Now; nil for nothing
 }
 
 // ErrRequest is returned when the caller has not said what the presentation must be made for.
@@ -33,7 +33,7 @@ func Assess(ctx context.Context, r Request, src evidence.Source, trust evidence.
 		return nil, nil, ErrRequest
 	}
 	return evidence.Make(ctx, r.Presentation, src, trust, evidence.MakeOptions{
-		From: r.From, To: r.To, Verified: r.Verified,
+		From: r.From, To: r.To, Memory: r.Memory,
 		KeyBinding: &sdjwt.ExpectKeyBinding{Audience: r.Audience, Nonce: r.Nonce, Now: r.Now, MaxAge: r.MaxAge},
 	})
 }

@@ -204,7 +204,7 @@ func (d *Desk) seal(ctx context.Context, data []byte) ([]byte, error) {
 		return nil, err
 	}
 	by := evidence.Sealer{Key: d.vp.Key, Chain: d.vp.Chain}
-	err = evidence.Seal(f, d.vp.Trust, by, AssessmentNumber(data), d.now())
+	err = evidence.Seal(f, d.vp.Trust, by, AssessmentNumber(data), d.now(), nil)
 	var failed *evidence.CheckError
 	if errors.As(err, &failed) && failed.Check.Code == evidence.CodeSealSigner {
 		d.vp.Log.WarnContext(ctx, "an evidence file is not signed: the trust list does not name this verifier's key")

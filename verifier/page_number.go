@@ -28,6 +28,9 @@ var sealMember = regexp.MustCompile(`,"seal":"[A-Za-z0-9._-]*"(\})$`)
 
 // unsealed returns the octets of an evidence file without its seal.
 func unsealed(file []byte) []byte {
+	if !bytes.HasSuffix(file, []byte(`"}`)) {
+		return file // the members before it end in brackets
+	}
 	at := bytes.LastIndex(file, []byte(`,"seal":"`))
 	if at < 0 {
 		return file

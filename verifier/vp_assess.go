@@ -151,14 +151,14 @@ func planQuery(e *attestation.Engagement, today attestation.Date) dcql.Credentia
 
 // advance goes on with an assessment: after the first step to the query of the second, after the second to the judgement, of which it returns
 // the evidence file.
-func (v *VP) advance(ctx context.Context, s *session, presented presentations) ([]byte, error) {
+func (v *VP) advance(ctx context.Context, s *session, presented presentations, memory *evidence.Memory) ([]byte, error) {
 	shown := presented.of(idEngagement)[0]
 	asked := s.Assessment.Engagement
 	if asked != "" { // the second step of two
 		if shown.verified.ID != asked {
 			return nil, refuseResponse("engagement.changed", "the engagement is another than in the first step", nil)
 		}
-		return v.judge(ctx, s, presented)
+		return v.judge(ctx, s, presented, memory)
 	}
 	vct, _ := shown.verified.Claims["vct"].(string)
 	claims, err := attestation.Decode(vct, shown.verified.Claims)
@@ -171,7 +171,7 @@ func (v *VP) advance(ctx context.Context, s *session, presented presentations) (
 	}
 	s.Assessment.narrow(engagement)
 	if s.Assessment.Step > 1 { // the one step
-		return v.judge(ctx, s, presented)
+		return v.judge(ctx, s, presented, memory)
 	}
 	s.Assessment.Engagement = shown.verified.ID
 	s.Exchange.Query = assessmentQuery(shown.verified.ID, engagement, attestation.DateOf(v.Now()))
@@ -189,11 +189,9 @@ func (a *assessing) narrow(e *attestation.Engagement) {
 }
 
 // judge looks up in the registry what was opened, and judges it.
-func (v *VP) judge(ctx context.Context, s *session, presented presentations) ([]byte, error) {
+func (v *VP) judge(ctx context.Context, s *session, presented presentations, memory *evidence.Memory) ([]byte, error) {
 	p := evidence.Presentation{Engagement: presented.of(idEngagement)[0].compact}
-	var verified []evidence.VerifiedCredential
 	for _, one := range presented {
-		verified = append(verified, evidence.VerifiedCredential{Compact: one.compact, Parsed: one.parsed, Key: one.key, Verified: one.verified})
 		switch one.query.ID {
 		case idEngagement:
 		case idStatements:
@@ -204,7 +202,7 @@ func (v *VP) judge(ctx context.Context, s *session, presented presentations) ([]
 	}
 	file, result, err := Assess(ctx, Request{
 		Presentation: p, Audience: v.audience(s), Nonce: s.Exchange.Nonce, Now: v.Now(), From: s.Assessment.From, To: s.Assessment.To,
-		Verified: verified,
+		Memory: memory,
 	}, v.Registry, v.Trust)
 	var failed *evidence.CheckError
 	switch {
@@ -218,5 +216,5 @@ func (v *VP) judge(ctx context.Context, s *session, presented presentations) ([]
 	if s.Result, err = json.Marshal(result); err != nil {
 		return nil, fmt.Errorf("writing the result: %w", err)
 	}
-	return v.save(ctx, file)
+	return v.save(ctx, file, memory)
 }

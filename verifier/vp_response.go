@@ -93,7 +93,8 @@ func (v *VP) take(ctx context.Context, s *session, read func(*session, oid4vc.Re
 		s.end(Refused, response.Error.Code)
 		return v.leadBack(s), nil, nil
 	}
-	presented, err := v.verifyToken(ctx, s, response.Token)
+	memory := evidence.NewMemory()
+	presented, err := v.verifyToken(ctx, s, response.Token, memory)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,7 +102,7 @@ func (v *VP) take(ctx context.Context, s *session, read func(*session, oid4vc.Re
 	if s.Assessment == nil {
 		s.Result, err = json.Marshal(queryResult{presented.byID()})
 	} else {
-		file, err = v.advance(ctx, s, presented)
+		file, err = v.advance(ctx, s, presented, memory)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -185,8 +186,6 @@ func (v *VP) processReturn(r *http.Request) (*View, error) {
 type presentation struct {
 	query    *dcql.Credential
 	compact  string
-	parsed   *sdjwt.Unverified
-	key      keys.Public // that it was verified with
 	verified *sdjwt.Verified
 	public   credentialResult
 
@@ -224,7 +223,7 @@ type credentialResult struct {
 
 // verifyToken verifies every presentation by itself and then the set as a whole (OpenID4VP 1.0, Section 8.6). One that does not verify is left out;
 // where the rest does not satisfy the query, its error is that of the response.
-func (v *VP) verifyToken(ctx context.Context, s *session, token oid4vc.VPToken) (presentations, error) {
+func (v *VP) verifyToken(ctx context.Context, s *session, token oid4vc.VPToken, memory *evidence.Memory) (presentations, error) {
 	q := s.Exchange.Query
 	counts := make(map[string]int)
 	for id, compacts := range token {
@@ -233,7 +232,7 @@ func (v *VP) verifyToken(ctx context.Context, s *session, token oid4vc.VPToken) 
 	if err := q.CheckCounts(counts); err != nil {
 		return nil, err
 	}
-	lists, err := v.trustLists(ctx)
+	lists, err := v.trustLists(ctx, memory)
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +241,7 @@ func (v *VP) verifyToken(ctx context.Context, s *session, token oid4vc.VPToken) 
 	for i := range q.Credentials { // the engagement before the statements
 		c := &q.Credentials[i]
 		for _, compact := range token[c.ID] {
-			one, err := v.verifyOne(ctx, s, c, compact, verifiedSoFar{lists, out})
+			one, err := v.verifyOne(ctx, s, c, compact, verifiedSoFar{lists, out, memory})
 			switch {
 			case err == nil:
 				out = append(out, *one)
@@ -269,14 +268,14 @@ func (v *VP) verifyToken(ctx context.Context, s *session, token oid4vc.VPToken) 
 }
 
 // trustLists returns the versions of the trust list, the newest first. For a query of the operator's own only that one counts.
-func (v *VP) trustLists(ctx context.Context) ([]*trustlist.List, error) {
+func (v *VP) trustLists(ctx context.Context, memory *evidence.Memory) ([]*trustlist.List, error) {
 	answer, err := v.Registry.TrustLists(ctx)
 	if err != nil {
 		return nil, registryDown(err)
 	}
 	var lists []*trustlist.List
 	for _, item := range slices.Backward(answer.Lists) {
-		list, err := trustlist.Verify(item.JWT, v.Trust.Anchor)
+		list, err := memory.List(item.JWT, v.Trust.Anchor)
 		if err != nil {
 			return nil, registryDown(err)
 		}
@@ -311,6 +310,7 @@ func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, comp
 	if err != nil {
 		return nil, err
 	}
+	known.memory.Remember(compact, u, signer.key, verified)
 	if signer.issuer != "" && verified.Claims["iss"] != signer.issuer {
 		return nil, refuseResponse("credential.issuer", "a credential is not from the issuer whose key signed it", nil)
 	}
@@ -334,7 +334,7 @@ func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, comp
 			return nil, err
 		}
 	}
-	return &presentation{q, compact, u, signer.key, verified, resultOf(verified, signer.id, status), transactions}, nil
+	return &presentation{q, compact, verified, resultOf(verified, signer.id, status), transactions}, nil
 }
 
 // signer is who signed a credential.
@@ -372,10 +372,11 @@ func checkAccredited(s signer, c *sdjwt.Verified, now time.Time) error {
 	return trustlist.ErrNotAccredited
 }
 
-// verifiedSoFar is what signers are known by.
+// verifiedSoFar is what signers are known by, and what need not be verified again.
 type verifiedSoFar struct {
 	lists     []*trustlist.List // newest first
 	presented presentations
+	memory    *evidence.Memory
 }
 
 // signerOf finds the key to verify with: on the trust list, or for a query of the operator's own under one of the operator's authorities. In an

@@ -152,9 +152,12 @@ type history struct {
 
 func (j *judge) openLists() (string, error) {
 	j.lists = new(history)
-	reader := trustlist.NewReader(j.trust.Anchor)
+	memory := j.memory
+	if memory == nil {
+		memory = NewMemory() // versions have most keys in common, and each is read once
+	}
 	for i, l := range j.file.TrustLists {
-		list, err := j.memory.list(reader, l.JWT)
+		list, err := memory.List(l.JWT, j.trust.Anchor)
 		if err != nil {
 			return "", fmt.Errorf("version at position %d: %w", i, err)
 		}

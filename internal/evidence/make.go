@@ -30,8 +30,8 @@ type MakeOptions struct {
 	From, To attestation.Period
 	// KeyBinding is what the presentation must have been made for; nil accepts a stored one, made for anybody at any time.
 	KeyBinding *sdjwt.ExpectKeyBinding
-	// Verified are presented credentials that the caller has verified for KeyBinding; they are not verified again under the same key.
-	Verified []VerifiedCredential
+	// Memory is what the caller has verified of the presentation already; nil for nothing.
+	Memory *Memory
 }
 
 var (
@@ -55,9 +55,11 @@ func (e *CheckError) Error() string { return e.Check.Code + ": " + e.Check.Detai
 // with [CodeNotLogged]. Where the registry's head is old at the time of the presentation, the result is unknown: the file tells how things
 // stood then, not how they stand.
 func Make(ctx context.Context, p Presentation, src Source, trust Trust, o MakeOptions) (*File, *Result, error) {
-	memory := newMemory(o.Verified)
+	if o.Memory == nil {
+		o.Memory = NewMemory()
+	}
 	for range makeAttempts {
-		g := &gathering{presentation: p, src: src, trust: trust, options: o, memory: memory, found: make(map[registry.Key]*registry.LookupResult)}
+		g := &gathering{presentation: p, src: src, trust: trust, options: o, found: make(map[registry.Key]*registry.LookupResult)}
 		err := g.gather(ctx)
 		if errors.Is(err, errHeadMoved) {
 			continue
@@ -76,7 +78,6 @@ type gathering struct {
 	src          Source
 	trust        Trust
 	options      MakeOptions
-	memory       *memory
 
 	lists *registry.TrustListsResponse
 	judge *judge // knows the trust lists and the engagement before the file has any record
@@ -94,7 +95,7 @@ func (g *gathering) note(format string, args ...any) {
 }
 
 func (g *gathering) gather(ctx context.Context) (err error) {
-	g.judge = &judge{trust: g.trust, file: &File{Format: Format, RulesetHash: schemas.RulesetHash(), Presentation: g.presentation}, making: true, expect: g.options.KeyBinding, memory: g.memory}
+	g.judge = &judge{trust: g.trust, file: &File{Format: Format, RulesetHash: schemas.RulesetHash(), Presentation: g.presentation}, making: true, expect: g.options.KeyBinding, memory: g.options.Memory}
 	if g.lists, err = g.src.TrustLists(ctx); err != nil {
 		return fmt.Errorf("fetching the trust lists: %w", err)
 	}
@@ -133,7 +134,7 @@ func (g *gathering) openEngagement() error {
 	if err := g.run(step{CodePolicyPair, (*judge).checkPolicies}, step{CodeListAnchor, (*judge).openLists}); err != nil {
 		return err
 	}
-	u, err := g.memory.parse(g.presentation.Engagement)
+	u, err := g.options.Memory.parse(g.presentation.Engagement)
 	if err != nil {
 		return &CheckError{compliance.Check{Code: CodeEngagementSignature, Result: compliance.Fail, Detail: err.Error()}}
 	}
@@ -275,12 +276,12 @@ func (g *gathering) setHead() error {
 	if auditors == nil {
 		auditors = j.nobody()
 	}
-	c, err := g.memory.checkpoint(g.head.Checkpoint, g.trust.Policy, auditors)
+	c, err := g.options.Memory.checkpoint(g.head.Checkpoint, g.trust.Policy, auditors)
 	if err != nil {
 		return &CheckError{compliance.Check{Code: CodeCheckpointSignature, Result: compliance.Fail, Detail: err.Error()}}
 	}
 	f.Checkpoint, f.Head = string(c.Note), Head{Entry: g.head.Entry, Inclusion: g.head.Inclusion}
-	lists, err := g.memory.checkpoint(g.lists.Checkpoint, g.trust.Policy, auditors)
+	lists, err := g.options.Memory.checkpoint(g.lists.Checkpoint, g.trust.Policy, auditors)
 	if err != nil {
 		return &CheckError{compliance.Check{Code: CodeCheckpointSignature, Result: compliance.Fail, Detail: "of the trust lists: " + err.Error()}}
 	}
@@ -501,7 +502,7 @@ func (g *gathering) fillNotes() error {
 				continue
 			}
 			opened[text] = true
-			c, err := g.memory.checkpoint(text, g.trust.Policy, j.nobody())
+			c, err := g.options.Memory.checkpoint(text, g.trust.Policy, j.nobody())
 			if err != nil {
 				return &CheckError{compliance.Check{Code: CodeNotes, Result: compliance.Fail, Detail: err.Error()}}
 			}
@@ -525,7 +526,7 @@ func (g *gathering) fillNotes() error {
 
 // verify runs the file's verification up to the assessment.
 func (g *gathering) verify() (*judge, error) {
-	j := &judge{trust: g.trust, file: g.file, making: true, expect: g.options.KeyBinding, memory: g.memory}
+	j := &judge{trust: g.trust, file: g.file, making: true, expect: g.options.KeyBinding, memory: g.options.Memory}
 	last := slices.IndexFunc(verifySteps, func(s step) bool { return s.code == CodeNotesUsed })
 	if !j.run(verifySteps[:last]) {
 		return nil, &CheckError{j.checks[len(j.checks)-1]}
@@ -614,7 +615,7 @@ var judgeSteps = []step{
 // state verifies the finished file and writes the assessment into it.
 func (g *gathering) state() (*File, *Result, error) {
 	f := g.file
-	j := &judge{file: f, trust: g.trust, memory: g.memory}
+	j := &judge{file: f, trust: g.trust, memory: g.options.Memory}
 	r := j.verify(Options{}, func(j *judge) { f.Assessment = j.stated })
 	if r.Result == compliance.Fail {
 		return nil, nil, &CheckError{r.Checks[len(r.Checks)-1]}

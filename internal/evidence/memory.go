@@ -9,44 +9,70 @@ import (
 	"akashi/registry/trustlist"
 )
 
-// VerifiedCredential is a presentation of a credential that was read and verified.
-type VerifiedCredential struct {
-	Compact  string
-	Parsed   *sdjwt.Unverified
-	Key      keys.Public // that the issuer's signature was verified with
-	Verified *sdjwt.Verified
-}
-
-// memory remembers what was verified while a file is made: each signature is met when the records are looked up, when the file is filled, and
-// when it is read again. What is in it was verified in full, under the key or the policies that it is asked for again with; octets that differ
-// in anything are not known. Nil remembers nothing: whoever verifies a file from elsewhere has none.
-type memory struct {
-	credentials map[string]*VerifiedCredential // by compact form
-	lists       map[string]*trustlist.List     // by JWT, of the pinned anchor
+// Memory remembers what was verified of one presentation. Each signature is met several times: when the response is verified, when the records are
+// looked up, when the file is filled, when it is read again and when it is sealed. What is in it was verified in full, under the key or the
+// policies that it is asked for again with; octets that differ in anything are not known. It is for one goroutine. Nil remembers nothing: whoever
+// verifies a file from elsewhere has none.
+type Memory struct {
+	credentials map[string]verifiedCredential // by compact form
+	lists       map[listKey]*trustlist.List
+	readers     map[string]*trustlist.Reader // by the anchor's thumbprint
 
 	mu          sync.Mutex // guards checkpoints, which are opened on all processors
 	checkpoints map[checkpointKey]*registry.Checkpoint
 }
 
-// checkpointKey is a checkpoint as it was written, and whether the lines of auditors were looked at.
-type checkpointKey struct {
-	note    string
-	audited bool
+// verifiedCredential is a presentation of a credential that was read and verified.
+type verifiedCredential struct {
+	parsed   *sdjwt.Unverified
+	key      keys.Public // that the issuer's signature was verified with
+	verified *sdjwt.Verified
 }
 
-func newMemory(verified []VerifiedCredential) *memory {
-	m := &memory{credentials: make(map[string]*VerifiedCredential), checkpoints: make(map[checkpointKey]*registry.Checkpoint), lists: make(map[string]*trustlist.List)}
-	for i := range verified {
-		m.credentials[verified[i].Compact] = &verified[i]
+// listKey is a version of the trust list under an anchor.
+type listKey struct{ jwt, anchor string }
+
+// checkpointKey is a checkpoint as it was written, and under which policies it was opened.
+type checkpointKey struct {
+	note      string
+	witnesses *registry.Policy
+	auditors  *registry.Policy // nil where nobody's lines were looked at
+}
+
+// NewMemory returns a memory for one presentation.
+func NewMemory() *Memory {
+	return &Memory{
+		credentials: make(map[string]verifiedCredential), lists: make(map[listKey]*trustlist.List), readers: make(map[string]*trustlist.Reader),
+		checkpoints: make(map[checkpointKey]*registry.Checkpoint),
 	}
-	return m
+}
+
+// Remember takes a presented credential that the caller has read, and verified with a key for the KeyBinding of [MakeOptions].
+func (m *Memory) Remember(compact string, parsed *sdjwt.Unverified, key keys.Public, verified *sdjwt.Verified) {
+	m.credentials[compact] = verifiedCredential{parsed, key, verified}
+}
+
+// List is [trustlist.Verify].
+func (m *Memory) List(jwt string, anchor keys.Public) (*trustlist.List, error) {
+	key := listKey{jwt, anchor.Thumbprint()}
+	if list := m.lists[key]; list != nil {
+		return list, nil
+	}
+	if m.readers[key.anchor] == nil {
+		m.readers[key.anchor] = trustlist.NewReader(anchor)
+	}
+	list, err := m.readers[key.anchor].Verify(jwt)
+	if err == nil {
+		m.lists[key] = list
+	}
+	return list, err
 }
 
 // parse reads a credential.
-func (m *memory) parse(compact string) (*sdjwt.Unverified, error) {
+func (m *Memory) parse(compact string) (*sdjwt.Unverified, error) {
 	if m != nil {
-		if c := m.credentials[compact]; c != nil {
-			return c.Parsed, nil
+		if c, ok := m.credentials[compact]; ok {
+			return c.parsed, nil
 		}
 	}
 	return sdjwt.Parse(compact)
@@ -54,25 +80,28 @@ func (m *memory) parse(compact string) (*sdjwt.Unverified, error) {
 
 // verify verifies a credential that parse has read. One that was verified with its key binding holds without an expectation of who it was made
 // for as well; kb is nil exactly where there is no key binding.
-func (m *memory) verify(u *sdjwt.Unverified, compact string, key keys.Public, kb *sdjwt.ExpectKeyBinding) (*sdjwt.Verified, error) {
+func (m *Memory) verify(u *sdjwt.Unverified, compact string, key keys.Public, kb *sdjwt.ExpectKeyBinding) (*sdjwt.Verified, error) {
 	if m != nil {
-		if c := m.credentials[compact]; c != nil && c.Key.Equal(key) && (c.Verified.KB != nil) == (kb != nil) {
-			return c.Verified, nil
+		if c, ok := m.credentials[compact]; ok && c.key.Equal(key) && (c.verified.KB != nil) == (kb != nil) {
+			return c.verified, nil
 		}
 	}
 	v, err := u.Verify(key, sdjwt.Expect{Algs: algs, KeyBinding: kb})
 	if err == nil && m != nil {
-		m.credentials[compact] = &VerifiedCredential{compact, u, key, v}
+		m.Remember(compact, u, key, v)
 	}
 	return v, err
 }
 
 // checkpoint is [registry.OpenCheckpoint].
-func (m *memory) checkpoint(note string, witnesses, auditors *registry.Policy) (*registry.Checkpoint, error) {
+func (m *Memory) checkpoint(note string, witnesses, auditors *registry.Policy) (*registry.Checkpoint, error) {
 	if m == nil {
 		return registry.OpenCheckpoint([]byte(note), witnesses, auditors)
 	}
-	key := checkpointKey{note, len(auditors.Members) > 0}
+	key := checkpointKey{note: note, witnesses: witnesses}
+	if len(auditors.Members) > 0 {
+		key.auditors = auditors
+	}
 	m.mu.Lock()
 	c := m.checkpoints[key]
 	m.mu.Unlock()
@@ -82,32 +111,19 @@ func (m *memory) checkpoint(note string, witnesses, auditors *registry.Policy) (
 	c, err := registry.OpenCheckpoint([]byte(note), witnesses, auditors)
 	if err == nil {
 		m.mu.Lock()
-		m.checkpoints[key], m.checkpoints[checkpointKey{string(c.Note), key.audited}] = c, c
+		m.checkpoints[key] = c
+		key.note = string(c.Note)
+		m.checkpoints[key] = c
 		m.mu.Unlock()
 	}
 	return c, err
 }
 
 // checkpointExactly is [registry.OpenCheckpointExactly].
-func (m *memory) checkpointExactly(note string, witnesses, auditors *registry.Policy) (*registry.Checkpoint, error) {
+func (m *Memory) checkpointExactly(note string, witnesses, auditors *registry.Policy) (*registry.Checkpoint, error) {
 	c, err := m.checkpoint(note, witnesses, auditors)
 	if err == nil && string(c.Note) != note {
 		return nil, registry.ErrNotExact
 	}
 	return c, err
-}
-
-// list verifies a version of the trust list.
-func (m *memory) list(reader *trustlist.Reader, jwt string) (*trustlist.List, error) {
-	if m == nil {
-		return reader.Verify(jwt)
-	}
-	if list := m.lists[jwt]; list != nil {
-		return list, nil
-	}
-	list, err := reader.Verify(jwt)
-	if err == nil {
-		m.lists[jwt] = list
-	}
-	return list, err
 }

@@ -71,7 +71,9 @@ var assessmentNumber = regexp.MustCompile(`^[0-9A-Za-z-]{1,64}$`)
 
 // Seal signs a file as the verifier that saves it at a time under an assessment number: letters, digits and hyphens. A seal that would not
 // verify is not made: a [CheckError] with [CodeSealSigner] says that the file's trust list does not name the key as a verifier's.
-func Seal(f *File, trust Trust, by Sealer, number string, at time.Time) error {
+//
+// memory is that of the file's making; nil for a file from elsewhere.
+func Seal(f *File, trust Trust, by Sealer, number string, at time.Time, memory *Memory) error {
 	hash, err := f.unsealedHash()
 	if err != nil {
 		return err
@@ -88,7 +90,7 @@ func Seal(f *File, trust Trust, by Sealer, number string, at time.Time) error {
 	if sealed.Seal, err = by.Key.Sign(header, payload); err != nil {
 		return err
 	}
-	j := &judge{file: &sealed, trust: trust}
+	j := &judge{file: &sealed, trust: trust, memory: memory}
 	if !j.run(sealBasis()) || !j.run(sealSteps) {
 		return &CheckError{j.checks[len(j.checks)-1]}
 	}

@@ -88,7 +88,7 @@ func (j *judge) verify(o Options, assessed func(*judge)) *Result {
 type judge struct {
 	file   *File
 	trust  Trust
-	memory *memory // of the making of the file; nil for a file from elsewhere
+	memory *Memory // of the making of the file; nil for a file from elsewhere
 
 	checks []compliance.Check
 	failed bool

@@ -297,7 +297,7 @@ const Number = "7F3K-Q2MX-91TD"
 // Seal saves a file, as the verifier does.
 func (w *World) Seal(f *evidence.File) {
 	w.TB.Helper()
-	check(w.TB, evidence.Seal(f, w.Trust(), evidence.Sealer{Key: w.Verifier.Key}, Number, w.Now))
+	check(w.TB, evidence.Seal(f, w.Trust(), evidence.Sealer{Key: w.Verifier.Key}, Number, w.Now, nil))
 }
 
 // Edited signs an SD-JWT of the employer anew, with some of its visible claims changed.
