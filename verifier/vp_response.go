@@ -187,7 +187,7 @@ type presentation struct {
 	query    *dcql.Credential
 	compact  string
 	verified *sdjwt.Verified
-	public   credentialResult
+	public   credentialResult // for a query of the operator's own
 
 	transactions []int // places of the elements of transaction_data that it confirms
 }
@@ -328,13 +328,15 @@ func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, comp
 			return nil, err
 		}
 	}
-	var status *compliance.Check
+	one := &presentation{query: q, compact: compact, verified: verified, transactions: transactions}
 	if s.Assessment == nil {
-		if status, err = v.checkStatus(ctx, signer, verified, known.lists); err != nil {
+		status, err := v.checkStatus(ctx, signer, verified, known.lists)
+		if err != nil {
 			return nil, err
 		}
+		one.public = resultOf(verified, signer.id, status)
 	}
-	return &presentation{q, compact, verified, resultOf(verified, signer.id, status), transactions}, nil
+	return one, nil
 }
 
 // signer is who signed a credential.

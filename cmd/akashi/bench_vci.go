@@ -28,7 +28,7 @@ import (
 
 const (
 	vciConfiguration = "staff-card" // the ready-made credential configuration
-	vciWallets       = 128           // that collect at the same time, each over a connection of its own that it keeps
+	vciWallets       = 128          // that collect at the same time, each over a connection of its own that it keeps
 	vciSlices        = 16           // the exchanges are measured for that many slices a round, so that beginning and end weigh little
 )
 

@@ -44,7 +44,7 @@ func benchYear(ctx context.Context, b *benchRun) error {
 		if err := b.evidenceYear(ctx, f, trust, bare); err != nil {
 			return err
 		}
-		return b.judgeYear(ctx, p, bare)
+		return b.judgeYear(ctx, p)
 	})
 }
 

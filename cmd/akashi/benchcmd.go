@@ -40,7 +40,7 @@ var benchFigures = []benchFigure{
 	{"sdjwt.verify_kb", "us", "the same with key binding; raw: two ES256 verifications"},
 	{"import.rows", "rows/s", "payroll rows from CSV to signed, sealed, stored and logged with a receipt; raw: ES256 signatures/s of one thread"},
 	{"evidence.verify_year", "ms", "file with 60 attestations and 24 empty slots; raw: its bare signature checks"},
-	{"vp.judge_year", "ms", "OpenID4VP response with them, from the wallet's octets to the stored assessment; raw: the same bare signature checks"},
+	{"vp.judge_year", "ms", "OpenID4VP response with them, from the wallet's octets to the stored assessment; raw: the bare signature checks of that"},
 	{"evidence.bytes_year", "B", "proofs of 12 present and 12 absent slots of it, with their bounds of time and the head"},
 	{"evidence.bytes_slot", "B", "proofs of one rung in it: key, map, log, hash of box B"},
 	{"vci.credential", "credentials/s", "collected by OpenID4VCI over https with DPoP, key proof and durable state, both sides; raw: its signatures and verifications alone on as many processors"},

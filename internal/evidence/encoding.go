@@ -102,10 +102,18 @@ func (w *writer) string(name, s string) {
 	w.text(s)
 }
 
+// plain are the octets that stand in a string as they are.
+var plain = func() (is [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		is[c] = c != '"' && c != '\\'
+	}
+	return is
+}()
+
 // text writes a string; what is not printable ASCII is left to encoding/json.
 func (w *writer) text(s string) {
 	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
+		if !plain[s[i]] {
 			var b bytes.Buffer
 			if err := encode(&b, s); err != nil && w.err == nil {
 				w.err = err

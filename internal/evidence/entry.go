@@ -177,7 +177,7 @@ func (j *judge) verifyRecord(r *rung) *verifiedRecord {
 		v.err = &junk{ReasonType, errors.New("another type of credential than the stream has")}
 		return v
 	}
-	if v.claims, v.err = attestation.Decode(vct, v.Claims); v.err != nil {
+	if v.claims, v.err = j.memory.decode(vct, v.Verified); v.err != nil {
 		v.err = &junk{ReasonType, v.err}
 	}
 	return v

@@ -129,10 +129,25 @@ func (p *Path) UnmarshalText(text []byte) error {
 // Marshal returns the file's one encoding.
 func (f *File) Marshal() ([]byte, error) {
 	var b bytes.Buffer
+	b.Grow(f.size())
 	if err := f.write(&b); err != nil {
 		return nil, fmt.Errorf("encoding the evidence file: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// size is about how long the encoding is.
+func (f *File) size() int {
+	n := len(f.Presentation.Engagement) + len(f.Checkpoint) + len(f.Assessment) + 1024*(1+len(f.Ladder)+len(f.Slots)+len(f.Statements))
+	for _, long := range [][]string{f.Presentation.Attestations, f.Presentation.Statements, f.Notes} {
+		for _, s := range long {
+			n += len(s) + 16
+		}
+	}
+	for i := range f.TrustLists {
+		n += len(f.TrustLists[i].JWT) + 1024
+	}
+	return n
 }
 
 // Read decodes an evidence file. It verifies nothing but the form: what it accepts, [File.Marshal] writes again to the octet. Unknown,

@@ -3,6 +3,7 @@ package evidence
 import (
 	"sync"
 
+	"akashi/attestation"
 	"akashi/internal/keys"
 	"akashi/internal/sdjwt"
 	"akashi/registry"
@@ -15,6 +16,7 @@ import (
 // verifies a file from elsewhere has none.
 type Memory struct {
 	credentials map[string]verifiedCredential // by compact form
+	claims      map[*sdjwt.Verified]any       // of those credentials, read as their type
 	lists       map[listKey]*trustlist.List
 	readers     map[string]*trustlist.Reader // by the anchor's thumbprint
 
@@ -42,7 +44,7 @@ type checkpointKey struct {
 // NewMemory returns a memory for one presentation.
 func NewMemory() *Memory {
 	return &Memory{
-		credentials: make(map[string]verifiedCredential), lists: make(map[listKey]*trustlist.List), readers: make(map[string]*trustlist.Reader),
+		credentials: make(map[string]verifiedCredential), claims: make(map[*sdjwt.Verified]any), lists: make(map[listKey]*trustlist.List), readers: make(map[string]*trustlist.Reader),
 		checkpoints: make(map[checkpointKey]*registry.Checkpoint),
 	}
 }
@@ -126,4 +128,19 @@ func (m *Memory) checkpointExactly(note string, witnesses, auditors *registry.Po
 		return nil, registry.ErrNotExact
 	}
 	return c, err
+}
+
+// decode is [attestation.Decode].
+func (m *Memory) decode(vct string, v *sdjwt.Verified) (any, error) {
+	if m == nil {
+		return attestation.Decode(vct, v.Claims)
+	}
+	if claims := m.claims[v]; claims != nil && v.Claims["vct"] == vct {
+		return claims, nil
+	}
+	claims, err := attestation.Decode(vct, v.Claims)
+	if err == nil {
+		m.claims[v] = claims
+	}
+	return claims, err
 }

@@ -90,7 +90,7 @@ func Seal(f *File, trust Trust, by Sealer, number string, at time.Time, memory *
 	if sealed.Seal, err = by.Key.Sign(header, payload); err != nil {
 		return err
 	}
-	j := &judge{file: &sealed, trust: trust, memory: memory}
+	j := &judge{file: &sealed, trust: trust, memory: memory, unsealed: &hash}
 	if !j.run(sealBasis()) || !j.run(sealSteps) {
 		return &CheckError{j.checks[len(j.checks)-1]}
 	}
@@ -180,8 +180,12 @@ func (j *judge) checkSealSignature() (string, error) {
 }
 
 func (j *judge) checkSealedFile() (string, error) {
-	hash, err := j.file.unsealedHash()
-	if err == nil && hash != j.seal.claims.File {
+	hash, err := j.unsealed, error(nil)
+	if hash == nil {
+		hash = new(registry.Hash)
+		*hash, err = j.file.unsealedHash()
+	}
+	if err == nil && *hash != j.seal.claims.File {
 		err = errors.New("the seal is that of other octets: the file was changed after it was saved, or the seal is another file's")
 	}
 	return "", err

@@ -113,8 +113,9 @@ type judge struct {
 	assessment *compliance.Assessment
 	stated     []byte // the recomputed assessment in its canonical encoding
 
-	seal    unverifiedSeal
-	savedBy *SavedBy
+	seal     unverifiedSeal
+	unsealed *registry.Hash // of the file without its seal, where it is known
+	savedBy  *SavedBy
 }
 
 // A step verifies one thing under one code. It returns nil, [errCannotTell], or what is wrong; a [failure] names another code.
