@@ -1,6 +1,7 @@
 package oid4vc
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"net/url"
@@ -37,6 +38,50 @@ type vpPayload struct {
 	State string  `json:"state,omitempty"`
 	Code  string  `json:"error,omitempty"`
 	Text  string  `json:"error_description,omitempty"`
+}
+
+// readVPPayload reads the content of an encrypted response, once: a year's presentations are long. Unknown members are ignored.
+func readVPPayload(text []byte) (*vpPayload, error) {
+	var members map[string]any
+	if err := keys.DecodeJSON(text, &members); err != nil {
+		return nil, ErrVPResponse.because(err)
+	}
+	p := &vpPayload{}
+	for name, field := range map[string]*string{"state": &p.State, "error": &p.Code, "error_description": &p.Text} {
+		s, isString := members[name].(string)
+		if !isString && members[name] != nil {
+			return nil, ErrVPResponse
+		}
+		*field = s
+	}
+	if members["vp_token"] == nil {
+		return p, nil
+	}
+	var err error
+	p.Token, err = readVPToken(members["vp_token"])
+	return p, err
+}
+
+func readVPToken(v any) (VPToken, error) {
+	byID, ok := v.(map[string]any)
+	if !ok {
+		return nil, ErrVPToken
+	}
+	token := make(VPToken, len(byID))
+	for id, v := range byID {
+		array, ok := v.([]any)
+		if !ok {
+			return nil, ErrVPToken
+		}
+		presentations := make([]string, len(array))
+		for i := range array {
+			if presentations[i], ok = array[i].(string); !ok {
+				return nil, ErrVPToken
+			}
+		}
+		token[id] = presentations
+	}
+	return token, nil
 }
 
 func (p *vpPayload) response() (*VPResponse, error) {
@@ -191,9 +236,14 @@ func readResponse(raw rawResponse, key ResponseKey) (*VPResponse, error) {
 	case key.Private != nil:
 		return nil, ErrVPResponsePlain
 	}
-	p := vpPayload{State: raw.state}
-	if err := keys.DecodeJSON(raw.token, &p.Token); err != nil {
+	var token any
+	if err := keys.DecodeJSON(raw.token, &token); err != nil {
 		return nil, ErrVPToken.because(err)
+	}
+	p := vpPayload{State: raw.state}
+	var err error
+	if p.Token, err = readVPToken(token); err != nil {
+		return nil, err
 	}
 	return p.response()
 }
@@ -210,9 +260,9 @@ func (k ResponseKey) open(compact string) (*VPResponse, error) {
 	if err != nil {
 		return nil, ErrVPResponseDecrypt.because(err)
 	}
-	var p vpPayload
-	if err := keys.DecodeJSON(text, &p); err != nil {
-		return nil, ErrVPResponse.because(err)
+	p, err := readVPPayload(text)
+	if err != nil {
+		return nil, err
 	}
 	return p.response()
 }
@@ -311,6 +361,9 @@ func ConfirmedTransactions(keyBinding, id string, transactionData []string) ([]i
 	payload, err := keys.UnverifiedPayload(keyBinding)
 	if err != nil {
 		return nil, ErrVPTransactionHashes.because(err)
+	}
+	if len(transactionData) == 0 && !bytes.Contains(payload, []byte("transaction_data_")) && !bytes.ContainsRune(payload, '\\') {
+		return nil, nil // without escapes a name stands there as it is, and this one does not
 	}
 	var got transactionClaims
 	if err := keys.DecodeJSON(payload, &got); err != nil {
