@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"akashi/internal/dcql"
 	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
 	"akashi/internal/statuslist"
+	"akashi/internal/store"
 	"akashi/internal/web"
 	"akashi/issuer/issuertest"
 	"akashi/registry/trustlist"
@@ -179,5 +181,46 @@ func TestIssuersOwnList(t *testing.T) {
 	check(t, err)
 	if len(held) != 1 || held[0].Status != wallet.StatusRevoked {
 		t.Errorf("%+v", held)
+	}
+}
+
+// TestRevokedIsNotShown: of a card's copies a revoked one is passed over, and with no other there is nothing to show.
+func TestRevokedIsNotShown(t *testing.T) {
+	o := newOnline(t)
+	set := o.shareStatus()
+	o.fake.give = 2
+	if _, _, err := o.collect(o.fake.link(true)); err != nil {
+		t.Fatal(err)
+	}
+	set(statuslist.Invalid)
+	o.Clock.Set(o.Clock.Now().Add(time.Minute))
+	changes := o.sync().Statuses
+	if len(changes) != 1 {
+		t.Fatalf("%+v", changes)
+	}
+	v := newFakeVerifier(t, o.setup)
+	v.request.Query = &dcql.Query{Credentials: []dcql.Credential{{ID: "c", Format: dcql.FormatSDJWTVC, Meta: &dcql.Meta{VCTs: []string{o.fake.vct()}}}}}
+	asking, err := o.wallet.OpenRequest(ctx, v.link())
+	check(t, err)
+	for range 3 { // the one that was shown least often is chosen
+		answer, err := o.wallet.Answer(ctx, asking, wallet.AnswerOptions{})
+		check(t, err)
+		if len(answer.Documents) != 1 || answer.Documents[0].ID == changes[0].ID {
+			t.Errorf("shows %+v, the revoked one is %s", answer.Documents, changes[0].ID)
+		}
+		_, _, err = o.wallet.Send(ctx, asking, answer)
+		check(t, err)
+	}
+	check(t, o.store.Update(ctx, func(tx store.Tx) error {
+		held, err := o.wallet.Credentials(ctx)
+		for _, h := range held {
+			if h.ID != changes[0].ID {
+				err = errors.Join(err, tx.Delete([]byte("credential/"+h.ID)))
+			}
+		}
+		return err
+	}))
+	if _, err := o.wallet.Answer(ctx, asking, wallet.AnswerOptions{}); !errors.Is(err, wallet.ErrCannotAnswer) {
+		t.Errorf("with the revoked one alone: %v", err)
 	}
 }

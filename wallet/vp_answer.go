@@ -195,7 +195,7 @@ func (w *Wallet) ownHoldings(ctx context.Context, engagement string) ([]holding,
 	return out, nil
 }
 
-// otherHoldings are the credentials of other types that have not run out: of copies that came together the one that was shown least often, so
+// otherHoldings are the credentials of other types that have not run out and were not revoked: of copies that came together the one that was shown least often, so
 // that verifiers cannot tell that they meet the same holder.
 func (w *Wallet) otherHoldings(ctx context.Context) ([]holding, error) {
 	held, err := w.Credentials(ctx)
@@ -215,7 +215,7 @@ func (w *Wallet) otherHoldings(ctx context.Context) ([]holding, error) {
 	best := make(map[string]int) // index in out by group
 	var out []holding
 	for _, c := range held {
-		if c.Expires != nil && !w.Now().Before(*c.Expires) {
+		if c.Expires != nil && !w.Now().Before(*c.Expires) || c.Status == StatusRevoked {
 			continue
 		}
 		h := holding{id: c.ID, typ: c.VCT, compact: c.SDJWT}
