@@ -173,7 +173,7 @@ func SealB(to keys.Public, k Key, disclosures []string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sealing B: %w", err)
 	}
-	return []byte(jwe), nil
+	return jwe, nil
 }
 
 // OpenB opens B and returns the disclosures inside, about which nothing is verified yet.
@@ -204,21 +204,20 @@ func OpenB(key *keys.Private, k Key, b []byte) ([]string, error) {
 	return disclosures, nil
 }
 
-// alphabet tells which octets base64url has.
-var alphabet = func() (is [256]bool) {
+// alphabet has 1 for the octets of base64url.
+var alphabet = func() (is [256]byte) {
 	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
-		is[c] = true
+		is[c] = 1
 	}
 	return is
 }()
 
 func isBase64URL[T string | []byte](s T) bool {
+	all := byte(1)
 	for i := range len(s) {
-		if !alphabet[s[i]] {
-			return false
-		}
+		all &= alphabet[s[i]]
 	}
-	return len(s) > 0
+	return len(s) > 0 && all == 1
 }
 
 // CheckBoxes tells whether a and b can be boxes by their outer form, which is all that one without the secret can tell: A has the

@@ -85,12 +85,10 @@ func HashOf(b []byte) Hash { return sha256.Sum256(b) }
 
 // hashOf returns H over a label and the parts joined.
 func hashOf(label string, parts ...[]byte) [32]byte {
-	h := sha256.New()
-	io.WriteString(h, label)
+	var room [128]byte // enough for a label and two hashes
+	b := append(room[:0], label...)
 	for _, p := range parts {
-		h.Write(p)
+		b = append(b, p...)
 	}
-	var sum [32]byte
-	h.Sum(sum[:0])
-	return sum
+	return sha256.Sum256(b)
 }

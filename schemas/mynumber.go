@@ -27,21 +27,30 @@ func holdsMyNumber(s string) bool {
 }
 
 // longestGroup is the quick answer for most claims: whether s is ASCII, and then how many digits its longest run of digits, hyphens and
-// spaces has.
+// spaces has. A piece of more than twelve digits is none and parts the run in two.
 func longestGroup(s string) (isASCII bool, most int) {
-	digits := 0
+	run, piece := 0, 0
 	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= utf8.RuneSelf:
+		c := s[i]
+		if c >= '0' && c <= '9' {
+			piece++
+			continue
+		}
+		if c >= utf8.RuneSelf {
 			return false, 0
-		case c >= '0' && c <= '9':
-			digits++
-			most = max(most, digits)
-		case c != '-' && !unicode.IsSpace(rune(c)):
-			digits = 0
+		}
+		if run += piece; piece > 12 {
+			run = 0
+		}
+		piece, most = 0, max(most, run)
+		if c != '-' && !unicode.IsSpace(rune(c)) {
+			run = 0
 		}
 	}
-	return true, most
+	if piece > 12 {
+		return true, most
+	}
+	return true, max(most, run+piece)
 }
 
 func findMyNumber(s string) bool {

@@ -27,33 +27,33 @@ var ErrDecrypt = errors.New("message cannot be decrypted")
 // derivation as PartyVInfo, so the ciphertext opens nowhere else. It is composed here of go-jose's key derivation and the standard
 // library: go-jose's own encrypter leaves apv out of the derivation, and jwx takes three times as long, which an import of many records
 // feels. go-jose decrypts.
-func Encrypt(to Public, apv []byte, plaintext []byte) (string, error) {
+func Encrypt(to Public, apv []byte, plaintext []byte) ([]byte, error) {
 	key, ok := to.key.(*ecdsa.PublicKey)
 	if !ok {
-		return "", fmt.Errorf("%w: encrypting needs a P-256 key", ErrKey)
+		return nil, fmt.Errorf("%w: encrypting needs a P-256 key", ErrKey)
 	}
 	if len(apv) == 0 {
-		return "", errors.New("encrypting: apv must not be empty")
+		return nil, errors.New("encrypting: apv must not be empty")
 	}
 	peer, err := key.ECDH()
 	if err != nil {
-		return "", fmt.Errorf("encrypting: %w", err)
+		return nil, fmt.Errorf("encrypting: %w", err)
 	}
 	ephemeral, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
-		return "", fmt.Errorf("encrypting: %w", err)
+		return nil, fmt.Errorf("encrypting: %w", err)
 	}
 	z, err := ephemeral.ECDH(peer)
 	if err != nil {
-		return "", fmt.Errorf("encrypting: %w", err)
+		return nil, fmt.Errorf("encrypting: %w", err)
 	}
 	var iv [ivSize]byte
 	if _, err := io.ReadFull(rand.Reader, iv[:]); err != nil {
-		return "", fmt.Errorf("encrypting: %w", err)
+		return nil, fmt.Errorf("encrypting: %w", err)
 	}
 	cek, err := contentKey(z, apv)
 	if err != nil {
-		return "", fmt.Errorf("encrypting: %w", err)
+		return nil, fmt.Errorf("encrypting: %w", err)
 	}
 	return sealCompact(encryptHeader(ephemeral.PublicKey(), apv), cek, iv[:], plaintext)
 }
@@ -86,21 +86,21 @@ func contentKey(z, apv []byte) ([]byte, error) {
 
 // sealCompact encrypts and writes the five parts; the second, the encrypted key, is empty in direct agreement. The associated data is
 // the header as it is sent (RFC 7516, Section 5.1).
-func sealCompact(header, key, iv, plaintext []byte) (string, error) {
+func sealCompact(header, key, iv, plaintext []byte) ([]byte, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return "", fmt.Errorf("encrypting: %w", err)
+		return nil, fmt.Errorf("encrypting: %w", err)
 	}
 	gcm, err := cipher.NewGCM(block)
 	if err != nil {
-		return "", fmt.Errorf("encrypting: %w", err)
+		return nil, fmt.Errorf("encrypting: %w", err)
 	}
 	size := b64.EncodedLen(len(header)) + 4 + b64.EncodedLen(len(iv)) + b64.EncodedLen(len(plaintext)) + b64.EncodedLen(tagSize)
 	out := b64.AppendEncode(make([]byte, 0, size), header)
 	sealed := gcm.Seal(make([]byte, 0, len(plaintext)+tagSize), iv, plaintext, out)
 	out = b64.AppendEncode(append(out, ".."...), iv)
 	out = b64.AppendEncode(append(out, '.'), sealed[:len(plaintext)])
-	return string(b64.AppendEncode(append(out, '.'), sealed[len(plaintext):])), nil
+	return b64.AppendEncode(append(out, '.'), sealed[len(plaintext):]), nil
 }
 
 // Decrypt opens what [Encrypt] made for this key and apv. A header with any member more or less is refused.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -73,28 +74,88 @@ type ecSigner struct{ *ecdsa.PrivateKey }
 //
 //	BASE64URL(header) || '.' || BASE64URL(payload) || '.' || BASE64URL(signature)
 func (p *Private) Sign(h Header, payload []byte) (string, error) {
+	out, err := p.AppendSigned(nil, h, payload)
+	return string(out), err
+}
+
+// AppendSigned appends to out what [Private.Sign] makes.
+func (p *Private) AppendSigned(out []byte, h Header, payload []byte) ([]byte, error) {
 	if alg, ok := h["alg"]; ok && alg != string(p.public.alg) {
-		return "", fmt.Errorf(`signing: "alg" is set by the key, leave it out: %w`, ErrAlgorithm)
+		return nil, fmt.Errorf(`signing: "alg" is set by the key, leave it out: %w`, ErrAlgorithm)
 	}
-	full := make(map[string]any, len(h)+1)
-	for name, v := range h {
-		full[name] = v
+	header, err := p.encodeHeader(h)
+	if err != nil {
+		return nil, fmt.Errorf("signing: writing the header: %w", err)
 	}
+	start := len(out)
+	out = slices.Grow(out, len(header)+b64.EncodedLen(len(payload))+b64.EncodedLen(signatureSize)+2)
+	out = append(out, header...)
+	out = append(out, '.')
+	out = b64.AppendEncode(out, payload)
+	signature, err := p.signOctets(out[start:])
+	if err != nil {
+		return nil, fmt.Errorf("signing: %w", err)
+	}
+	out = append(out, '.')
+	return b64.AppendEncode(out, signature), nil
+}
+
+// encodedHeader is a protected header that a key wrote.
+type encodedHeader struct {
+	members Header
+	text    string // BASE64URL(header)
+}
+
+// encodeHeader writes the header with "alg". An issuer's tokens all have the same, with its certificates: the last one is remembered.
+func (p *Private) encodeHeader(h Header) (string, error) {
+	if last := p.header.Load(); last != nil && last.is(h) {
+		return last.text, nil
+	}
+	full := make(Header, len(h)+1)
+	maps.Copy(full, h)
 	full["alg"] = string(p.public.alg)
 	header, err := json.Marshal(full)
 	if err != nil {
-		return "", fmt.Errorf("signing: writing the header: %w", err)
+		return "", err
 	}
-	out := make([]byte, 0, b64.EncodedLen(len(header))+b64.EncodedLen(len(payload))+b64.EncodedLen(signatureSize)+2)
-	out = b64.AppendEncode(out, header)
-	out = append(out, '.')
-	out = b64.AppendEncode(out, payload)
-	signature, err := p.signOctets(out)
-	if err != nil {
-		return "", fmt.Errorf("signing: %w", err)
+	e := &encodedHeader{h.clone(), b64.EncodeToString(header)}
+	if e.members != nil {
+		p.header.Store(e)
 	}
-	out = append(out, '.')
-	return string(b64.AppendEncode(out, signature)), nil
+	return e.text, nil
+}
+
+// clone returns a copy, nil when there are members other than strings and lists of strings.
+func (h Header) clone() Header {
+	out := make(Header, len(h))
+	for name, v := range h {
+		switch v := v.(type) {
+		case string:
+			out[name] = v
+		case []string:
+			out[name] = slices.Clone(v)
+		default:
+			return nil
+		}
+	}
+	return out
+}
+
+// is tells whether the header was written from h.
+func (e *encodedHeader) is(h Header) bool {
+	for name, known := range e.members {
+		switch known := known.(type) {
+		case string:
+			if s, ok := h[name].(string); !ok || s != known {
+				return false
+			}
+		case []string:
+			if list, ok := h[name].([]string); !ok || (list == nil) != (known == nil) || !slices.Equal(list, known) {
+				return false
+			}
+		}
+	}
+	return len(h) == len(e.members)
 }
 
 func (p *Private) signOctets(input []byte) ([]byte, error) {

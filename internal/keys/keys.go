@@ -21,6 +21,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
@@ -109,6 +110,7 @@ func (p Public) IsZero() bool { return p.key == nil }
 type Private struct {
 	public Public
 	signer crypto.Signer // *ecdsa.PrivateKey or ed25519.PrivateKey
+	header atomic.Pointer[encodedHeader]
 }
 
 // Generate makes a new key.

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math/big"
 	"strings"
 	"sync"
@@ -384,10 +385,11 @@ func TestPeekAndID(t *testing.T) {
 func TestEncryption(t *testing.T) {
 	key, other := generate(t, ES256), generate(t, ES256)
 	apv, plaintext := []byte("slot"), []byte("disclosures")
-	compact, err := Encrypt(key.Public(), apv, plaintext)
+	sealed, err := Encrypt(key.Public(), apv, plaintext)
 	if err != nil {
 		t.Fatal(err)
 	}
+	compact := string(sealed)
 	got, err := key.Decrypt(compact, apv)
 	if err != nil || string(got) != string(plaintext) {
 		t.Fatalf("got %q, %v", got, err)
@@ -456,7 +458,7 @@ func TestEncryption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Split(second, ".")[0] == part[0] {
+	if strings.HasPrefix(string(second), part[0]) {
 		t.Error("the ephemeral key was used twice")
 	}
 }
@@ -477,5 +479,34 @@ func BenchmarkEncrypt(b *testing.B) {
 		if _, err := Encrypt(to, []byte("slot"), plaintext); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A key that signs under one header and another writes each as it is.
+func TestSignHeaders(t *testing.T) {
+	key := generate(t, ES256)
+	for _, h := range []Header{
+		nil, {}, {"typ": "t"}, {"typ": "t"}, {"typ": "u"}, {"kid": "t"}, {"typ": "t", "kid": "k"}, {"typ": "t", "x5c": []string{"AA=="}}, {"typ": "t", "x5c": []string{"AA==", "AA=="}},
+		{"typ": "t", "x5c": []string{}}, {"typ": "t", "x5c": []string(nil)}, {"typ": "t", "x5c": "AA=="}, {"typ": "t", "n": 1}, {"typ": "t", "n": 2}, {"typ": "t"},
+	} {
+		compact, err := key.Sign(h, []byte("p"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Header{"alg": string(ES256)}
+		maps.Copy(want, h)
+		written, _ := json.Marshal(want)
+		header, _, _ := strings.Cut(compact, ".")
+		if got, err := b64.DecodeString(header); err != nil || string(got) != string(written) {
+			t.Errorf("got %s, %v, want %s", got, err, written)
+		}
+	}
+	changed := Header{"typ": "t", "x5c": []string{"AA=="}}
+	if _, err := key.Sign(changed, nil); err != nil {
+		t.Fatal(err)
+	}
+	changed["x5c"].([]string)[0] = "AQ=="
+	if compact, err := key.Sign(changed, nil); err != nil || !strings.HasPrefix(compact, b64.EncodeToString([]byte(`{"alg":"ES256","typ":"t","x5c":["AQ=="]}`))) {
+		t.Errorf("a header that was changed after it was used is written as before: %s, %v", compact, err)
 	}
 }

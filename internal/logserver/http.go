@@ -243,7 +243,7 @@ func (s *Server) serveRecords(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", registry.TypeOctetsRecords)
 	w.Header().Set("Cache-Control", "no-store")
-	out := bufio.NewWriterSize(w, 64<<10) // a record has small parts, and each write would be a packet of its own
+	out := bufio.NewWriterSize(w, 64<<10)           // a record has small parts, and each write would be a packet of its own
 	if registry.WriteRecords(out, records) == nil { // what is cut short does not read
 		_ = out.Flush()
 	}

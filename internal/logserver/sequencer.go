@@ -425,15 +425,21 @@ const recordsPerWrite = 500
 
 // save makes everything durable that the log will commit to, in as few transactions as the store allows.
 func (s *Server) save(ctx context.Context, p *plan) error {
-	if len(p.lists)+len(p.waiting) > 0 {
-		if err := s.cfg.Store.Update(ctx, p.saveSmall); err != nil {
-			return fmt.Errorf("storing submissions: %w", err)
+	small, added := len(p.lists)+len(p.waiting) > 0, p.added
+	for small || len(added) > 0 {
+		part := added[:min(len(added), recordsPerWrite)]
+		err := s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+			if small {
+				if err := p.saveSmall(tx); err != nil {
+					return err
+				}
+			}
+			return saveRecords(tx, part)
+		})
+		if err != nil {
+			return fmt.Errorf("storing submissions and records: %w", err)
 		}
-	}
-	for part := range slices.Chunk(p.added, recordsPerWrite) {
-		if err := s.cfg.Store.Update(ctx, func(tx store.Tx) error { return saveRecords(tx, part) }); err != nil {
-			return fmt.Errorf("storing records: %w", err)
-		}
+		small, added = false, added[len(part):]
 	}
 	for part := range slices.Chunk(p.again, recordsPerWrite) {
 		if err := s.cfg.Store.Update(ctx, func(tx store.Tx) error { return healRecords(tx, part) }); err != nil {

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"akashi/internal/keys"
@@ -47,7 +46,7 @@ func Issue(key *keys.Private, header keys.Header, payload map[string]any, opts O
 			return "", err
 		}
 	}
-	b := builder{rand: opts.Rand}
+	b := builder{rand: opts.Rand, disclosures: make([]byte, 0, 2<<10)}
 	if b.rand == nil {
 		b.rand = rand.Reader
 	}
@@ -55,11 +54,11 @@ func Issue(key *keys.Private, header keys.Header, payload map[string]any, opts O
 	if err != nil {
 		return "", err
 	}
-	jwt, err := key.Sign(header, claims)
+	out, err := key.AppendSigned(make([]byte, 0, 4<<10), header, claims)
 	if err != nil {
 		return "", err
 	}
-	return jwt + "~" + string(b.disclosures), nil
+	return string(append(append(out, '~'), b.disclosures...)), nil
 }
 
 // checkIssue applies the rules of SD-JWT VC (Sections 2.2.1 and 2.2.2) to what is about to be signed.
@@ -102,6 +101,7 @@ type builder struct {
 	rand        io.Reader
 	disclosures []byte // "<disclosure>~" each
 	digests     int    // digests in the payload and the disclosures, decoys too
+	text        []byte // room for the text of a disclosure, nil while one is written
 }
 
 func (b *builder) payload(claims map[string]any, decoys int) ([]byte, error) {
@@ -120,9 +120,14 @@ func (b *builder) payload(claims map[string]any, decoys int) ([]byte, error) {
 
 // members writes an object up to its closing brace.
 func (b *builder) members(out []byte, object map[string]any, decoys, depth int) (_ []byte, err error) {
-	var digests []string
+	var digests []digestText
 	out = append(out, '{')
-	for _, name := range slices.Sorted(maps.Keys(object)) {
+	names := make([]string, 0, 24)
+	for name := range object {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
 		if isReserved(name) {
 			return nil, ErrReservedName
 		}
@@ -151,10 +156,13 @@ func (b *builder) members(out []byte, object map[string]any, decoys, depth int) 
 	if len(digests) == 0 {
 		return out, nil
 	}
-	slices.Sort(digests) // the order must not tell which is which (RFC 9901, Section 4.2.4.1)
-	out = append(separate(out), `"_sd":["`...)
-	out = append(out, strings.Join(digests, `","`)...)
-	return append(out, `"]`...), nil
+	// The order must not tell which is which (RFC 9901, Section 4.2.4.1).
+	slices.SortFunc(digests, func(a, b digestText) int { return bytes.Compare(a[:], b[:]) })
+	out = append(separate(out), `"_sd":[`...)
+	for i := range digests {
+		out = append(append(append(separate(out), '"'), digests[i][:]...), '"')
+	}
+	return append(out, ']'), nil
 }
 
 // separate adds a comma unless a bracket was just opened.
@@ -204,7 +212,7 @@ func (b *builder) array(out []byte, array []any, depth int) (_ []byte, err error
 			if err != nil {
 				return nil, err
 			}
-			out = append(append(append(out, `{"...":"`...), d...), `"}`...)
+			out = append(append(append(out, `{"...":"`...), d[:]...), `"}`...)
 			continue
 		}
 		if out, err = b.value(out, element, depth+1); err != nil {
@@ -237,42 +245,44 @@ func (b *builder) other(out []byte, v any, depth int) ([]byte, error) {
 // disclose writes one disclosure and returns its digest (RFC 9901, Sections 4.2.1 to 4.2.3):
 //
 //	BASE64URL(["<salt>", "<name>", <value>]) for a member, BASE64URL(["<salt>", <value>]) for an element
-func (b *builder) disclose(name string, isElement bool, v any, depth int) (_ string, err error) {
+func (b *builder) disclose(name string, isElement bool, v any, depth int) (d digestText, err error) {
 	if _, twice := v.(hidden); twice {
-		return "", fmt.Errorf("%w: a value was hidden twice", ErrDisclosure)
+		return d, fmt.Errorf("%w: a value was hidden twice", ErrDisclosure)
 	}
 	var salt [saltSize]byte
 	if _, err := io.ReadFull(b.rand, salt[:]); err != nil {
-		return "", fmt.Errorf("drawing a salt: %w", err)
+		return d, fmt.Errorf("drawing a salt: %w", err)
 	}
-	text := append(make([]byte, 0, 128), `["`...)
+	text := append(b.text[:0], `["`...)
+	b.text = nil // disclosures may stand inside this one
 	text = append(b64.AppendEncode(text, salt[:]), `",`...)
 	if !isElement {
 		if text, err = appendString(text, name); err != nil {
-			return "", err
+			return d, err
 		}
 		text = append(text, ',')
 	}
 	if text, err = b.value(text, v, depth+1); err != nil {
-		return "", err
+		return d, err
 	}
 	text = append(text, ']')
 	start := len(b.disclosures)
 	b.disclosures = b64.AppendEncode(b.disclosures, text)
-	d := digest(string(b.disclosures[start:]))
+	d = digestOf(b.disclosures[start:])
 	b.disclosures = append(b.disclosures, '~')
 	b.digests++
+	b.text = text
 	return d, nil
 }
 
 // decoy is the digest of 32 random octets: nothing distinguishes it from the digest of a disclosure.
-func (b *builder) decoy() (string, error) {
+func (b *builder) decoy() (d digestText, err error) {
 	var random [32]byte
 	if _, err := io.ReadFull(b.rand, random[:]); err != nil {
-		return "", fmt.Errorf("drawing a decoy: %w", err)
+		return d, fmt.Errorf("drawing a decoy: %w", err)
 	}
 	b.digests++
-	return digest(string(random[:])), nil
+	return digestOf(random[:]), nil
 }
 
 // appendString writes a JSON string; what needs no escape takes the short way.

@@ -76,14 +76,21 @@ func (d *Disclosure) Text() (string, bool) {
 	return s, ok
 }
 
-// digest returns what stands for a disclosure in _sd or "..." (RFC 9901, Section 4.2.3):
+// digestText is a digest as it is written.
+type digestText [43]byte
+
+// digestOf returns what stands for a disclosure in _sd or "..." (RFC 9901, Section 4.2.3):
 //
 //	BASE64URL(SHA-256(ASCII(Disclosure)))
-func digest(encoded string) string {
-	sum := sha256.Sum256([]byte(encoded))
-	var text [43]byte
+func digestOf(encoded []byte) (text digestText) {
+	sum := sha256.Sum256(encoded)
 	b64.Encode(text[:], sum[:])
-	return string(text[:])
+	return text
+}
+
+func digest(encoded string) string {
+	d := digestOf([]byte(encoded))
+	return string(d[:])
 }
 
 // Unverified is an SD-JWT that was read and not verified: nothing in it may be believed.
