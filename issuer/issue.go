@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,8 +14,25 @@ import (
 	"akashi/internal/store"
 )
 
-// chunkSize is the number of records signed and stored in one transaction.
-const chunkSize = 500
+// Records signed and stored in one transaction: at most chunkSize, and half of what is left towards the end, so that little is still to be
+// stored and sent when the last is signed.
+const (
+	chunkSize = 500
+	lastChunk = 100 // not divided any more
+)
+
+// chunks divides drafts for [Issuer.sign].
+func chunks(drafts []*draft) iter.Seq[[]*draft] {
+	return func(yield func([]*draft) bool) {
+		for len(drafts) > 0 {
+			n := min(len(drafts), chunkSize, max(len(drafts)/2, lastChunk))
+			if !yield(drafts[:n:n]) {
+				return
+			}
+			drafts = drafts[n:]
+		}
+	}
+}
 
 // sealed is a chunk of drafts with their sealed octets.
 type sealed struct {
@@ -31,7 +48,7 @@ func (i *Issuer) issue(ctx context.Context, o *org, drafts []*draft) error {
 	sender := i.sender(o)
 	g.Go(func() error {
 		defer close(made)
-		for chunk := range slices.Chunk(fresh(drafts), chunkSize) {
+		for chunk := range chunks(fresh(drafts)) {
 			s, err := i.sign(o, chunk)
 			if err != nil {
 				return err

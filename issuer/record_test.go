@@ -20,6 +20,33 @@ func TestOctets(t *testing.T) {
 	}
 }
 
+func TestChunks(t *testing.T) {
+	for _, total := range []int{0, 1, lastChunk, lastChunk + 1, 333, chunkSize, 2*chunkSize - 1, 2 * chunkSize, 10_000} {
+		drafts := make([]*draft, total)
+		for n := range drafts {
+			drafts[n] = &draft{row: n}
+		}
+		next := 0
+		for chunk := range chunks(drafts) {
+			if len(chunk) == 0 || len(chunk) > chunkSize {
+				t.Fatalf("%d drafts: a chunk of %d", total, len(chunk))
+			}
+			for _, d := range chunk {
+				if d.row != next {
+					t.Fatalf("%d drafts: draft %d where %d should be", total, d.row, next)
+				}
+				next++
+			}
+			if next == total && len(chunk) > lastChunk {
+				t.Errorf("%d drafts: the last chunk has %d", total, len(chunk))
+			}
+		}
+		if next != total {
+			t.Errorf("%d drafts: %d are in chunks", total, next)
+		}
+	}
+}
+
 func FuzzParseOctets(f *testing.F) {
 	f.Add(octets{a: []byte("a"), b: []byte("b"), sdJWT: []byte("c~")}.marshal())
 	f.Add([]byte("\x00\x00\x00\x02a"))
