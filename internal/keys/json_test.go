@@ -205,3 +205,25 @@ func FuzzParsePublic(f *testing.F) {
 		}
 	})
 }
+
+// The texts of an object's members are those that encoding/json finds, and what is no object is refused.
+func TestDecodeJSONMembers(t *testing.T) {
+	for _, text := range []string{`{}`, `null`, ` { "a" : 1 , "b":[1, {"c":"}"}] ,"c":{ "d":null } ,"\u0065": "x\"y" } `, `{"a":-1.5e3}`} {
+		var got, want map[string]json.RawMessage
+		if err := DecodeJSON([]byte(text), &got); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		if err := json.Unmarshal([]byte(text), &want); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+	for _, text := range []string{`[]`, `"a"`, `1`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":2}}`, `{"a":1}x`, `{"a":01}`, ``} {
+		members := map[string]json.RawMessage{"before": nil}
+		if err := DecodeJSON([]byte(text), &members); !errors.Is(err, ErrJSON) {
+			t.Errorf("%s: got %v, want ErrJSON", text, err)
+		}
+	}
+}
