@@ -35,6 +35,8 @@ type draft struct {
 	digest   registry.Hash
 	record   *record // once it has a rung, or from the import that issued it
 	wrong    error   // why it cannot be attested
+	last     *record // the latest about the same thing, from an earlier import
+	free     int     // the rung after those of earlier imports
 	earlier  bool    // record is from an earlier import
 	replaces string  // ID of the record that this one supersedes
 	sdJWT    string  // of an engagement, once issued
@@ -89,11 +91,23 @@ func (i *Issuer) place(ctx context.Context, o *org, drafts []*draft, opt Options
 		return nil, err
 	}
 	p := placer{o: o, opt: opt, report: report, times: map[registry.Hash]int{}, identities: map[string]int{}, references: map[string]int{}, next: map[ladder]int{}}
+	for _, d := range drafts {
+		p.digest(d)
+	}
+	if err := i.each(ctx, drafts, func(tx store.Tx, d *draft) error { return d.lookBack(tx, o.ID) }); err != nil {
+		return nil, err
+	}
 	drafts, err := p.filter(ctx, i.Store, drafts, p.recognise)
 	if err != nil {
 		return nil, err
 	}
 	drafts = i.complete(o, drafts, report)
+	if err := i.each(ctx, drafts, func(tx store.Tx, d *draft) (err error) {
+		d.free, err = nextRung(tx, o.ID, d.ladder)
+		return err
+	}); err != nil {
+		return nil, err
+	}
 	return p.filter(ctx, i.Store, drafts, p.rung)
 }
 
@@ -131,7 +145,7 @@ func (p *placer) refuse(d *draft, column, value, problem, remedy string) (bool, 
 }
 
 // recognise decides whether the draft is new, was issued before, or corrects something.
-func (p *placer) recognise(tx store.Tx, d *draft) (ok bool, err error) {
+func (p *placer) recognise(tx store.Tx, d *draft) (bool, error) {
 	if !d.isEngagement() {
 		if !d.enrolment.fills(p.o, d.stream) {
 			return p.refuse(d, "", string(d.stream), "in this engagement another organization makes these records", "leave the row to the organization that the engagement names")
@@ -141,24 +155,16 @@ func (p *placer) recognise(tx store.Tx, d *draft) (ok bool, err error) {
 				"check the dates; if they are right, the period is outside the contract, or the worker has not shown it: enrol again")
 		}
 	}
-	p.digest(d)
-	if d.record, err = recordOf(tx, p.o.ID, d.digest); err != nil {
-		return false, err
-	}
-	last, err := lastAbout(tx, p.o.ID, d)
-	if err != nil {
-		return false, err
-	}
 	// A record issued before may have been replaced since: only an explicit correction goes back to it.
-	if d.earlier = d.record != nil; d.earlier && !(p.opt.Supersede && last != nil && last.ID != d.record.ID) {
+	if d.earlier = d.record != nil; d.earlier && !(p.opt.Supersede && d.last != nil && d.last.ID != d.record.ID) {
 		return true, nil
 	}
 	d.earlier, d.record = false, nil
-	return p.isNew(tx, d, last)
+	return p.isNew(tx, d)
 }
 
-// isNew checks a draft that was not issued before. last is the latest record about the same thing, if any.
-func (p *placer) isNew(tx store.Tx, d *draft, last *record) (bool, error) {
+// isNew checks a draft that was not issued before.
+func (p *placer) isNew(tx store.Tx, d *draft) (bool, error) {
 	if d.identity != "" {
 		about := d.ladder.engagement + "\n" + d.identity
 		if row, twice := p.identities[about]; twice {
@@ -167,13 +173,13 @@ func (p *placer) isNew(tx store.Tx, d *draft, last *record) (bool, error) {
 		p.identities[about] = d.row
 	}
 	switch {
-	case last != nil && d.isEngagement():
+	case d.last != nil && d.isEngagement():
 		return p.refuse(d, "contract_hash", d.ladder.engagement, "an engagement with other terms or another key was issued for this contract document", "use the hash of the new contract document")
-	case last != nil && !p.opt.Supersede:
+	case d.last != nil && !p.opt.Supersede:
 		return p.refuse(d, "", d.identity, "this was attested before with other values",
 			"if the row corrects it, import again with --supersede; the earlier record stays visible as replaced")
-	case last != nil:
-		d.payload["supersedes"], d.replaces = last.ID, last.ID
+	case d.last != nil:
+		d.payload["supersedes"], d.replaces = d.last.ID, d.last.ID
 	}
 	if !d.isEngagement() {
 		return true, nil
@@ -253,6 +259,21 @@ func each(drafts []*draft, fn func(*draft) error) error {
 	return g.Wait()
 }
 
+// each is [each] with a look into the store.
+func (i *Issuer) each(ctx context.Context, drafts []*draft, fn func(store.Tx, *draft) error) error {
+	return each(drafts, func(d *draft) error {
+		return i.Store.View(ctx, func(tx store.Tx) error { return fn(tx, d) })
+	})
+}
+
+// lookBack finds what was issued before: the record with this content, and the latest about the same thing.
+func (d *draft) lookBack(tx store.Tx, orgID string) (err error) {
+	if d.record, err = recordOf(tx, orgID, d.digest); err == nil {
+		d.last, err = lastAbout(tx, orgID, d)
+	}
+	return err
+}
+
 // lastAbout returns the latest record about the same thing, or nil.
 func lastAbout(tx store.Tx, orgID string, d *draft) (*record, error) {
 	if d.identity == "" {
@@ -262,15 +283,13 @@ func lastAbout(tx store.Tx, orgID string, d *draft) (*record, error) {
 }
 
 // rung gives a new draft the next free rung of its ladder.
-func (p *placer) rung(tx store.Tx, d *draft) (ok bool, err error) {
+func (p *placer) rung(_ store.Tx, d *draft) (bool, error) {
 	if d.earlier {
 		return true, nil
 	}
 	j, known := p.next[d.ladder]
 	if !known {
-		if j, err = nextRung(tx, p.o.ID, d.ladder); err != nil {
-			return false, err
-		}
+		j = d.free
 	}
 	if j >= registry.MaxRungs {
 		return p.refuse(d, "", string(d.period), fmt.Sprintf("the period has %d records, which is all it can hold", j), "check whether rows were imported by mistake; ask the registry's operator")
