@@ -25,11 +25,11 @@ const maxRequest = 256 << 10
 //	and those of OpenID4VCI, see routeVCI
 func (i *Issuer) Handler() http.Handler {
 	r := mux.NewRouter()
+	i.routeVCI(r)
 	get := func(path string, h http.HandlerFunc) { r.HandleFunc(path, h).Methods(http.MethodGet, http.MethodHead) }
 	get("/.well-known/jwt-vc-issuer/o/{id}", i.serveIssuerMetadata)
 	get("/types/{type}", serveTypeMetadata)
 	get("/healthz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, []byte(`{"status":"ok"}`)) })
-	i.routeVCI(r)
 	r.NotFoundHandler = web.ProblemHandler(http.StatusNotFound, "no such resource")
 	r.MethodNotAllowedHandler = web.ProblemHandler(http.StatusMethodNotAllowed, "this resource is read with GET")
 	limited := i.vci.limiter.Limit(web.LimitBody(maxRequest, r), func(r *http.Request) string { return web.ClientAddress(r, i.vci.cfg.TrustedProxies) })

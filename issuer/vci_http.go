@@ -24,16 +24,17 @@ type endpoint struct {
 	handle   orgHandler
 }
 
-// endpoints are the routes of an organization below its issuer identifier.
+// endpoints are the routes of an organization below its issuer identifier, those that are asked most before the others, which the router tries
+// one after another.
 func (i *Issuer) endpoints() []endpoint {
 	get, post := []string{http.MethodGet, http.MethodHead}, []string{http.MethodPost}
 	return []endpoint{
+		{"/credential", post, oid4vc.CodeInvalidCredentialRequest, true, i.serveCredential},
+		{"/nonce", post, oid4vc.CodeInvalidRequest, false, i.serveNonce},
 		{"/par", post, oid4vc.CodeInvalidRequest, false, i.servePushed},
 		{"/authorize", []string{http.MethodGet, http.MethodHead, http.MethodPost}, oid4vc.CodeInvalidRequest, false, i.serveAuthorize},
 		{"/token", post, oid4vc.CodeInvalidRequest, false, i.serveToken},
-		{"/nonce", post, oid4vc.CodeInvalidRequest, false, i.serveNonce},
 		{"/challenge", post, oid4vc.CodeInvalidRequest, false, i.serveChallenge},
-		{"/credential", post, oid4vc.CodeInvalidCredentialRequest, true, i.serveCredential},
 		{"/deferred", post, oid4vc.CodeInvalidCredentialRequest, true, i.serveDeferred},
 		{"/notification", post, oid4vc.CodeInvalidNotificationRequest, true, i.serveNotification},
 		{"/offers/{offer}", get, oid4vc.CodeInvalidRequest, false, i.serveOffer},
@@ -45,12 +46,12 @@ func (i *Issuer) endpoints() []endpoint {
 
 // routeVCI adds the routes of OpenID4VCI.
 func (i *Issuer) routeVCI(r *mux.Router) {
+	for _, e := range i.endpoints() {
+		r.Handle("/o/{id}"+e.path, i.orgEndpoint(e))
+	}
 	get := []string{http.MethodGet, http.MethodHead}
 	for name, h := range map[string]orgHandler{oid4vc.WellKnownCredentialIssuer: i.serveCredentialIssuer, oid4vc.WellKnownAuthorizationServer: i.serveServerMetadata} {
 		r.Handle("/.well-known/"+name+"/o/{id}", i.orgEndpoint(endpoint{methods: get, fallback: oid4vc.CodeInvalidRequest, handle: h}))
-	}
-	for _, e := range i.endpoints() {
-		r.Handle("/o/{id}"+e.path, i.orgEndpoint(e))
 	}
 	r.Handle(statusPath, i.sharedEndpoint(i.serveAggregation))
 	r.Handle(statusPath+"/{list:[0-9]{1,4}}", i.sharedEndpoint(i.serveStatusList))

@@ -156,9 +156,13 @@ func verifyDPoP(compact string, algs []keys.Alg) (*dpopClaims, keys.Public, erro
 	if err != nil {
 		return nil, none, ErrDPoPSignature.because(err)
 	}
-	var claims dpopClaims
-	if err := keys.DecodeJSON(token.Payload, &claims); err != nil {
+	r, err := readClaims(token.Payload)
+	if err != nil {
 		return nil, none, ErrDPoPMalformed.because(err)
+	}
+	claims := dpopClaims{JTI: r.text("jti"), Method: r.text("htm"), URL: r.text("htu"), IssuedAt: r.date("iat"), Token: r.text("ath"), Nonce: r.text("nonce")}
+	if r.wrong != nil {
+		return nil, none, ErrDPoPMalformed.because(r.wrong)
 	}
 	if claims.JTI == "" || len(claims.JTI) > maxJTI || claims.Method == "" || claims.URL == "" || claims.IssuedAt == nil {
 		return nil, none, ErrDPoPMalformed

@@ -125,3 +125,37 @@ func embeddedKey(h keys.UnverifiedHeader) (keys.Public, error) {
 func algAllowed(h keys.UnverifiedHeader, algs []keys.Alg) bool {
 	return slices.Contains(algs, keys.Alg(h.Alg))
 }
+
+// claimReader takes claims out of a verified payload. Other claims are ignored, null is a claim that is not there, and wrong is that of the first
+// claim of another kind.
+type claimReader struct {
+	claims map[string]any
+	wrong  error
+}
+
+func readClaims(payload []byte) (*claimReader, error) {
+	r := &claimReader{}
+	return r, keys.DecodeJSON(payload, &r.claims)
+}
+
+// text returns a claim that is a string, "" for none.
+func (r *claimReader) text(name string) string {
+	s, ok := r.claims[name].(string)
+	if !ok && r.claims[name] != nil && r.wrong == nil {
+		r.wrong = fmt.Errorf("%s must be a string", name)
+	}
+	return s
+}
+
+// date returns a claim that is a NumericDate, nil for none.
+func (r *claimReader) date(name string) *keys.NumericDate {
+	if r.claims[name] == nil {
+		return nil
+	}
+	number, _ := r.claims[name].(json.Number)
+	d := new(keys.NumericDate)
+	if err := d.UnmarshalJSON([]byte(number)); err != nil && r.wrong == nil {
+		r.wrong = fmt.Errorf("%s: %w", name, err)
+	}
+	return d
+}

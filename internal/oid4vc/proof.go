@@ -284,9 +284,14 @@ func (c *proofCheck) proof(compact string) error {
 	if err != nil {
 		return ErrProofSignature.because(err)
 	}
-	var claims proofClaims
-	if err := keys.DecodeJSON(token.Payload, &claims); err != nil {
+	r, err := readClaims(token.Payload)
+	if err != nil {
 		return ErrProofMalformed.because(err)
+	}
+	claims := proofClaims{Issuer: r.text("iss"), Audience: r.text("aud"), IssuedAt: r.date("iat"), NotBefore: r.date("nbf"), Expires: r.date("exp"),
+		Nonce: r.text("nonce"), DeliveryProof: r.text("delivery_proof")}
+	if r.wrong != nil {
+		return ErrProofMalformed.because(r.wrong)
 	}
 	if err := c.checkClaims(&claims); err != nil {
 		return err
