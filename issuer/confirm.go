@@ -129,7 +129,7 @@ func (s *sender) inspect(ctx context.Context, r *record, result *registry.Verifi
 // value returns what the log commits to when it has the octets that were sent.
 func (s *sender) value(ctx context.Context, r *record) (v registry.Value, err error) {
 	err = s.i.Store.View(ctx, func(tx store.Tx) error {
-		o, err := loadOctets(tx, r.slot(s.o.ID))
+		o, err := loadOctets(tx, s.o.ID, r)
 		v = registry.ValueOf(o.a, o.b)
 		return err
 	})

@@ -96,7 +96,7 @@ func (d *draft) settle(tx store.Tx, orgID string) (err error) {
 	if d.record, err = recordOf(tx, orgID, d.digest); err != nil || !d.isEngagement() {
 		return err
 	}
-	octets, err := loadOctets(tx, d.record.slot(orgID))
+	octets, err := loadOctets(tx, orgID, d.record)
 	d.sdJWT = string(octets.sdJWT)
 	return err
 }

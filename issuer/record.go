@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -35,37 +36,42 @@ type record struct {
 func (r *record) ladder() ladder { return ladder{r.Engagement, r.Stream, r.Period} }
 
 // octets are what the registry is sent, and the SD-JWT that was sealed: sealed anew it would be another record.
-type octets struct{ a, b, sdJWT []byte }
+type octets struct{ a, b, sdJWT, recipe []byte }
 
-// marshal lays the octets out as
+// recipeSize is the length of what makes box A again of the SD-JWT: the secret of the rung and the nonce, which A begins with.
+const recipeSize = len(registry.Secret{}) + registry.NonceSize
+
+// marshal lays the octets out without A, which is as long as the rest and follows from it:
 //
-//	uint32 length of A || A || uint32 length of B || B || SD-JWT
+//	secret(32) || nonce of A(12) || uint32 length of B || B || SD-JWT
 func (o octets) marshal() []byte {
-	buf := make([]byte, 0, 8+len(o.a)+len(o.b)+len(o.sdJWT))
-	buf = append(binary.BigEndian.AppendUint32(buf, uint32(len(o.a))), o.a...)
+	buf := make([]byte, 0, recipeSize+4+len(o.b)+len(o.sdJWT))
+	buf = append(buf, o.recipe...)
 	buf = append(binary.BigEndian.AppendUint32(buf, uint32(len(o.b))), o.b...)
 	return append(buf, o.sdJWT...)
 }
 
 var errOctets = errors.New("a stored record is damaged: restore the store from a backup")
 
+// parseOctets reads what marshal wrote; a is left out.
 func parseOctets(b []byte) (o octets, err error) {
-	if o.a, b, err = cutOctets(b); err != nil {
-		return octets{}, err
+	if len(b) < recipeSize+4 {
+		return octets{}, errOctets
 	}
-	if o.b, o.sdJWT, err = cutOctets(b); err != nil {
-		return octets{}, err
+	o.recipe, b = b[:recipeSize], b[recipeSize:]
+	n := binary.BigEndian.Uint32(b)
+	if b = b[4:]; uint64(n) > uint64(len(b)) {
+		return octets{}, errOctets
 	}
+	o.b, o.sdJWT = b[:n], b[n:]
 	return o, nil
 }
 
-// cutOctets takes a length and as many bytes from the front of b.
-func cutOctets(b []byte) (part, rest []byte, err error) {
-	if len(b) < 4 || uint64(len(b)-4) < uint64(binary.BigEndian.Uint32(b)) {
-		return nil, nil, errOctets
-	}
-	n := 4 + int(binary.BigEndian.Uint32(b))
-	return b[4:n], b[n:], nil
+// makeA seals box A for the key as it was sealed before.
+func (o *octets) makeA(k registry.Key) (err error) {
+	secret, nonce := registry.Secret(o.recipe), bytes.NewReader(o.recipe[len(registry.Secret{}):])
+	o.a, err = registry.SealA(nonce, secret, k, jwtOf(string(o.sdJWT)))
+	return err
 }
 
 // slot returns the key under which the record is stored.
@@ -134,12 +140,17 @@ func recordOf(tx store.Tx, orgID string, digest registry.Hash) (*record, error) 
 	return follow(tx, doneKey(orgID, digest))
 }
 
-func loadOctets(tx store.Tx, slot []byte) (octets, error) {
-	b, err := tx.Get(octetsKey(slot))
+// loadOctets returns the octets of a stored record.
+func loadOctets(tx store.Tx, orgID string, r *record) (octets, error) {
+	b, err := tx.Get(octetsKey(r.slot(orgID)))
 	if err != nil {
 		return octets{}, err
 	}
-	return parseOctets(b)
+	o, err := parseOctets(b)
+	if err != nil {
+		return octets{}, err
+	}
+	return o, o.makeA(r.Key)
 }
 
 // nextRung returns the rung after the last record that the organization has in the ladder.
@@ -166,6 +177,7 @@ func (i *Issuer) seal(r *record, o *org, e *Enrolment, sdJWT string) (out *octet
 	if out.a, err = registry.SealA(i.Rand, secret, r.Key, parts[0]); err != nil {
 		return nil, err
 	}
+	out.recipe = append(secret[:], out.a[:registry.NonceSize]...)
 	if r.Type != attestation.TypeEngagement {
 		out.b, err = registry.SealB(e.to, r.Key, parts[1:])
 	}

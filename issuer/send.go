@@ -294,7 +294,7 @@ func (s *sender) wire(ctx context.Context, records []outgoing) ([]registry.Recor
 		for n, r := range records {
 			o := r.octets
 			if o == nil {
-				loaded, err := loadOctets(tx, r.slot(s.o.ID))
+				loaded, err := loadOctets(tx, s.o.ID, r.record)
 				if err != nil {
 					return err
 				}
@@ -456,7 +456,7 @@ func (s *sender) takeWaiting(tx store.Tx, r *record) (rungs []waiting, err error
 		if w.record.J < r.J || w.record.J > r.J && w.record.Receipt != 0 {
 			return nil
 		}
-		if w.octets, err = loadOctets(tx, slot); err != nil {
+		if w.octets, err = loadOctets(tx, s.o.ID, w.record); err != nil {
 			return err
 		}
 		latest, err := tx.Get(identityKey(s.o.ID, w.record.Engagement, w.record.Identity))

@@ -20,7 +20,7 @@ func (b *bearer) copy(want *wanted) (made, error) {
 		if original, err = b.pick(tx, want); err != nil {
 			return err
 		}
-		stored, err := loadOctets(tx, original.slot(b.o.ID))
+		stored, err := loadOctets(tx, b.o.ID, original)
 		sdJWT = string(stored.sdJWT)
 		return err
 	})

@@ -144,7 +144,7 @@ func (i *Issuer) withdrawal(ctx context.Context, o *org, r *record) (*draft, err
 	d := &draft{typ: r.Type, stream: r.Stream, period: r.Period}
 	var sdJWT []byte
 	err := i.Store.View(ctx, func(tx store.Tx) error {
-		stored, err := loadOctets(tx, r.slot(o.ID))
+		stored, err := loadOctets(tx, o.ID, r)
 		if err != nil {
 			return err
 		}

@@ -32,12 +32,14 @@ var (
 )
 
 const (
-	nonceSize = 12
+	// NonceSize is the number of octets that A begins with.
+	NonceSize = 12
+
 	tagSize   = 16
 	labelSeal = "akashi/seal/v1"
 
 	// MaxA is the length of the longest A, MaxB a bound on the length of B.
-	MaxA = nonceSize + 32<<10 + tagSize
+	MaxA = NonceSize + 32<<10 + tagSize
 	MaxB = 12 << 10
 )
 
@@ -110,7 +112,7 @@ func sealer(s Secret, k Key) (cipher.AEAD, error) {
 // SealA seals an issuer-signed JWT for the slot with secret s and key k; the nonce is read from rand. The issuer keeps the result and
 // submits the same octets again when an answer is lost: sealed anew it would be another record.
 func SealA(rand io.Reader, s Secret, k Key, jwt string) ([]byte, error) {
-	out, err := pad(jwt, sizesA, nonceSize, tagSize)
+	out, err := pad(jwt, sizesA, NonceSize, tagSize)
 	if err != nil {
 		return nil, fmt.Errorf("sealing A: %w", err)
 	}
@@ -118,7 +120,7 @@ func SealA(rand io.Reader, s Secret, k Key, jwt string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sealing A: %w", err)
 	}
-	nonce, plain := out[:nonceSize], out[nonceSize:]
+	nonce, plain := out[:NonceSize], out[NonceSize:]
 	if _, err := io.ReadFull(rand, nonce); err != nil {
 		return nil, fmt.Errorf("sealing A: reading the nonce: %w", err)
 	}
@@ -134,7 +136,7 @@ func OpenA(s Secret, k Key, a []byte) (jwt string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("opening A: %w", err)
 	}
-	plain, err := aead.Open(nil, a[:nonceSize], a[nonceSize:], k[:])
+	plain, err := aead.Open(nil, a[:NonceSize], a[NonceSize:], k[:])
 	if err != nil {
 		return "", fmt.Errorf("opening A: %w", ErrBoxSealed)
 	}
@@ -147,7 +149,7 @@ func OpenA(s Secret, k Key, a []byte) (jwt string, err error) {
 
 func isSizeA(n int) bool {
 	for _, size := range sizesA {
-		if n == nonceSize+size+tagSize {
+		if n == NonceSize+size+tagSize {
 			return true
 		}
 	}

@@ -35,7 +35,7 @@ func TestSealA(t *testing.T) {
 			t.Errorf("%d bytes do not come back: %v", length, err)
 		}
 		again, err := SealA(rand.Reader, s, k, jwt)
-		if err != nil || bytes.Equal(a[:nonceSize], again[:nonceSize]) {
+		if err != nil || bytes.Equal(a[:NonceSize], again[:NonceSize]) {
 			t.Errorf("two boxes with one nonce (%v)", err)
 		}
 	}
@@ -179,7 +179,7 @@ func FuzzOpenA(f *testing.F) {
 	f.Add(plain)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if jwt, err := OpenA(v.Secret, v.Key, b); err == nil {
-			again, err := SealA(bytes.NewReader(b[:nonceSize]), v.Secret, v.Key, jwt)
+			again, err := SealA(bytes.NewReader(b[:NonceSize]), v.Secret, v.Key, jwt)
 			if err != nil || !bytes.Equal(again, b) {
 				t.Error("a box opened that is not sealed the same way")
 			}
