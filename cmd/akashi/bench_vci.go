@@ -73,7 +73,7 @@ func benchVCI(ctx context.Context, b *benchRun) (err error) {
 	runtime.GC()
 	var rates, raws []float64
 	for range b.rounds {
-		raw, err := rateOf(ctx, runtime.GOMAXPROCS(0), b.slice, func(context.Context, int) error { return bare() })
+		raw, err := rateOf(ctx, runtime.GOMAXPROCS(0), vciSlices/4*b.slice, func(context.Context, int) error { return bare() })
 		if err != nil {
 			return err
 		}
