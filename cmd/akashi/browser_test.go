@@ -46,9 +46,6 @@ var answers = map[string]map[string]string{
 // TestPages goes through the reviewer's pages as the demo leaves them: R1 the desk, R2 the assessment, R3 its drawers, R4 the evidence file, R5 the page
 // that verifies again; and the page for submission.
 func TestPages(t *testing.T) {
-	if testing.Short() {
-		t.Skip("plays the story and opens its pages in a browser")
-	}
 	browsertest.New(t) // or the story need not be played
 	p := startStory(t)
 	d := &demoPages{player: p, result: must(p.play(t.Context(), nil))(t)}

@@ -122,8 +122,11 @@ func (p *player) answerCode(ctx context.Context, engagement, code string) error 
 	for step := 1; ; step++ {
 		body, err := p.browser.get(ctx, p.in.cfg.Verifier.URL+"/c/"+url.PathEscape(code), oid4vc.MediaTypeJSON)
 		var none *pageError
-		if step > 1 && errors.As(err, &none) && none.status == http.StatusNotFound {
-			return nil // answered
+		if errors.As(err, &none) && none.status == http.StatusNotFound {
+			if step > 1 {
+				return nil // answered
+			}
+			return errors.New("no page waits under this code: type the one that it shows now")
 		}
 		if err != nil {
 			return err

@@ -2,7 +2,7 @@
 // scrolling, prints them to PDF, and has axe-core look for what people who use assistive technology would stumble over.
 //
 // Use: [New] once a test, then [Browser.Open] for each page. Where no browser is installed a test is skipped with a line that says so;
-// AKASHI_BROWSER=required makes that a failure. AKASHI_AXE is the path of axe.min.js (npm pack axe-core); without it [Page.Axe] says
+// AKASHI_BROWSER=required makes that a failure. A short test (-short) starts none. AKASHI_AXE is the path of axe.min.js (npm pack axe-core); without it [Page.Axe] says
 // that it did not look. Left out: any other browser.
 package browsertest
 
@@ -59,6 +59,9 @@ func missing(t testing.TB, format string, args ...any) {
 // New starts a browser, or skips the test.
 func New(t testing.TB) *Browser {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a short test starts no browser")
+	}
 	path := ""
 	for _, name := range names {
 		if p, err := exec.LookPath(name); err == nil {
