@@ -136,7 +136,7 @@ func httpClient(caPaths ...string) (*http.Client, error) {
 	return &http.Client{
 		Timeout: time.Minute,
 		Transport: &http.Transport{
-			TLSClientConfig:     &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+			TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
 			// HTTP/1.1: submissions and sealed records are bodies of megabytes, which HTTP/2 would cut into frames of 16 KiB, each
 			// copied and passed between goroutines. It needs as many connections as there are requests at a time.
 			MaxIdleConnsPerHost: 32,
