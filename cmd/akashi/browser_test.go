@@ -43,8 +43,8 @@ var answers = map[string]map[string]string{
 	},
 }
 
-// TestPages goes through the reviewer's pages as the demo leaves them: R1 the desk, R2 the assessment, R3 its drawers, R4 the evidence file, R5 the page
-// that verifies again; and the page for submission.
+// TestPages goes through the pages as the demo leaves them: a request with its QR code and code, the assessment, its drawers, the evidence file, the page
+// that verifies again, and the sheet for submission.
 func TestPages(t *testing.T) {
 	browsertest.New(t) // or the story need not be played
 	p := startStory(t)
@@ -53,6 +53,7 @@ func TestPages(t *testing.T) {
 	for _, name := range story.Engagements() {
 		t.Run(name, func(t *testing.T) { d.with(t).assessment(name) })
 	}
+	t.Run("code", func(t *testing.T) { d.with(t).code() })
 	t.Run("submission", func(t *testing.T) { d.with(t).submission() })
 }
 
@@ -148,16 +149,30 @@ func (d *demoPages) printed(page *browsertest.Page) {
 // unspaced is a text without white space, which a PDF puts anywhere.
 func unspaced(s string) string { return strings.Join(strings.Fields(s), "") }
 
-// submission is what a worker without a reviewer does, at an NGO's desk for example: the request is answered by its code, the assessment printed on one
+// code answers a request by the code that its page shows, as whoever watches the demo has a worker do.
+func (d *demoPages) code() {
+	page := d.browser.Open(d.in.cfg.Verifier.URL+"/submission", browsertest.Options{Accept: "ja"})
+	d.ask(page, "^/submission/cases/")
+	if err := d.answerLine(d.t.Context(), "c "+page.Text("code.code")); err != nil {
+		d.t.Fatal(err)
+	}
+	until(page, assessed)
+	d.findings(page, "ja", "C")
+	for _, line := range []string{"", "C", "D 1234-5678", "C 1234-5678"} {
+		if err := d.answerLine(d.t.Context(), line); err == nil {
+			d.t.Errorf("%q was answered", line)
+		}
+	}
+}
+
+// submission is what a worker without a reviewer does, at an NGO's desk for example: the wallet answers the QR code, and the assessment is printed on one
 // page to hand in, saved, and verified again.
 func (d *demoPages) submission() {
 	page := d.browser.Open(d.in.cfg.Verifier.URL+"/submission", browsertest.Options{Width: browsertest.Phone, Accept: "ja"})
 	d.ask(page, "^/submission/cases/")
-	if err := d.answerCode(d.t.Context(), "B", page.Text("code.code")); err != nil {
-		d.t.Fatal(err)
-	}
-	until(page, `document.readyState === "complete" && document.querySelector("#answer") !== null`)
+	d.waiting(page, "B")
 	d.findings(page, "ja", "B")
+	d.drawers(page, "B")
 	file, number := d.save(page), page.Text(".meta b")
 	page.Click(`.bar a[href="/submission"]`)
 	until(page, arrived("^/submission$"))
@@ -192,8 +207,11 @@ func (d *demoPages) waiting(page *browsertest.Page, name string) {
 			d.t.Fatal(err)
 		}
 	}
-	until(page, `document.readyState === "complete" && document.querySelector("#answer") !== null`)
+	until(page, assessed)
 }
+
+// assessed is true on the page of an assessment that has loaded.
+const assessed = `document.readyState === "complete" && document.querySelector("#answer") !== null`
 
 // drawers opens the drawer of each gap from its cell.
 func (d *demoPages) drawers(page *browsertest.Page, name string) {
