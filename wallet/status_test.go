@@ -211,8 +211,9 @@ func TestRevokedIsNotShown(t *testing.T) {
 		_, _, err = o.wallet.Send(ctx, asking, answer)
 		check(t, err)
 	}
-	check(t, o.store.Update(ctx, func(tx store.Tx) error {
-		held, err := o.wallet.Credentials(ctx)
+	held, err := o.wallet.Credentials(ctx)
+	check(t, err)
+	check(t, o.store.Update(ctx, func(tx store.Tx) (err error) {
 		for _, h := range held {
 			if h.ID != changes[0].ID {
 				err = errors.Join(err, tx.Delete([]byte("credential/"+h.ID)))
