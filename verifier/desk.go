@@ -1,7 +1,6 @@
 package verifier
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/gorilla/mux"
 
-	"akashi/internal/evidence"
 	"akashi/internal/store"
 	"akashi/internal/web"
 )
@@ -195,25 +193,6 @@ func (d *Desk) serveHome(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.shown(r, render(w, r, http.StatusOK, "home", homePage{who}))
-}
-
-// seal signs an evidence file as this verifier. A verifier that is on no trust list cannot: then the file stays as it is.
-func (d *Desk) seal(ctx context.Context, data []byte) ([]byte, error) {
-	f, err := evidence.Read(data)
-	if err != nil {
-		return nil, err
-	}
-	by := evidence.Sealer{Key: d.vp.Key, Chain: d.vp.Chain}
-	err = evidence.Seal(f, d.vp.Trust, by, AssessmentNumber(data), d.now(), nil)
-	var failed *evidence.CheckError
-	if errors.As(err, &failed) && failed.Check.Code == evidence.CodeSealSigner {
-		d.vp.Log.WarnContext(ctx, "an evidence file is not signed: the trust list does not name this verifier's key")
-		return data, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return f.Marshal()
 }
 
 // forget removes a session of [VP], with all that it knows of the wallet's answer.

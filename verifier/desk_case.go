@@ -37,7 +37,6 @@ type deskCase struct {
 	Status Status `json:"status"`
 	Reason string `json:"reason,omitempty"`
 	Number string `json:"number,omitempty"` // of the assessment, when it was answered
-	Sealed bool   `json:"sealed,omitempty"` // the evidence file says who saved it
 }
 
 // owner is who may see a case: a reviewer, or the browser in which a worker made it. Its name is that in the store's keys.
@@ -117,7 +116,7 @@ func (d *Desk) again(ctx context.Context, o owner, c *deskCase, sameDevice bool)
 
 // ask gives a case a new session of VP and a new code.
 func (d *Desk) ask(ctx context.Context, o owner, c *deskCase, what string) error {
-	view, err := d.vp.Create(ctx, CreateOptions{From: c.From, To: c.To, SameDevice: c.SameDevice, Browser: o.browser})
+	view, err := d.vp.Create(ctx, CreateOptions{OneStep: c.oneStep(), From: c.From, To: c.To, SameDevice: c.SameDevice, Browser: o.browser})
 	if err != nil {
 		return err
 	}
@@ -131,6 +130,11 @@ func (d *Desk) ask(ctx context.Context, o owner, c *deskCase, what string) error
 		return errors.Join(d.forgetSession(tx, oldSession), tx.Delete(keyCode(oldCode)), tx.Set(keyOf(c), nil), d.putCase(tx, c),
 			setUntil(tx, keyCode(c.Code), c.ID, d.vp.Life+d.vp.Retention), setUntil(tx, keyAsked(c.Session), c.ID, d.vp.Life+d.vp.Retention), d.record(tx, o.line(what, c)))
 	})
+}
+
+// oneStep tells whether the case is short enough to be asked for at once; of a whole contract the plan must be known first.
+func (c *deskCase) oneStep() bool {
+	return c.From != "" && len(attestation.PeriodsBetween(attestation.Month, c.From.First(), c.To.Last())) <= maxOneStep
 }
 
 func (d *Desk) putCase(tx store.Tx, c *deskCase) error { return store.SetJSON(tx, keyCase(c.ID), c) }
@@ -210,7 +214,7 @@ func (d *Desk) stored(ctx context.Context, get func(store.Tx) (*deskCase, error)
 }
 
 // settled is the case with what has become of its session. When the session has ended the case takes over what is left of it: of an answer the
-// evidence file, signed by this verifier, under its number. The session is then forgotten. One whose time has come is there no more.
+// evidence file, under its number. The session is then forgotten. One whose time has come is there no more.
 func (d *Desk) settled(ctx context.Context, c *deskCase) (*deskCase, error) {
 	if !d.now().Before(c.Until) {
 		return nil, errNoCase
@@ -231,9 +235,7 @@ func (d *Desk) settled(ctx context.Context, c *deskCase) (*deskCase, error) {
 	}
 	var file []byte
 	if view.Status == Answered {
-		if file, err = d.vp.Evidence(ctx, c.Session); err == nil {
-			file, err = d.seal(ctx, file)
-		}
+		file, err = d.vp.Evidence(ctx, c.Session)
 		if errors.Is(err, errNoSession) { // another request has just taken it over
 			return d.stored(ctx, func(tx store.Tx) (*deskCase, error) { return getCase(tx, c.ID) })
 		}
@@ -254,7 +256,7 @@ func (d *Desk) takeOver(ctx context.Context, id, session string, view *View, fil
 		c.Session, c.Code, c.Status, c.Reason = "", "", view.Status, view.Reason
 		what := auditCaseEnded
 		if file != nil {
-			what, c.Number, c.Sealed = auditCaseAnswered, AssessmentNumber(file), len(unsealed(file)) < len(file)
+			what, c.Number = auditCaseAnswered, AssessmentNumber(file)
 			err = errors.Join(tx.Set(keyFile(c.ID), file), store.SetJSON(tx, keyNumber(c.Number), numbered{Case: c.ID}))
 		}
 		return errors.Join(err, d.forgetSession(tx, session), tx.Delete(keyCode(old)), d.putCase(tx, c),

@@ -225,8 +225,9 @@ type casePage struct {
 	Path     string
 	Base     string
 	SignedIn *reviewer
-	State    string // changes when the page must
-	Step     int
+	State    string       // changes when the page must
+	Second   bool         // of two requests
+	Phone    bool         // it is shown to who typed the code
 	Link     template.URL // for a wallet on this device
 	QR       qr
 	Written  string // the code
@@ -281,7 +282,7 @@ func (d *Desk) casePage(ctx context.Context, c *deskCase) (*casePage, error) {
 	if err != nil {
 		return nil, err
 	}
-	page.Step, page.State = view.Step, stateOf(view)
+	page.Second, page.State = view.Step == 2 && !c.oneStep(), stateOf(view)
 	page.Minutes = int(view.Expires.Sub(d.now()).Round(time.Minute).Minutes())
 	if view.Link == "" {
 		return page, nil
@@ -353,7 +354,7 @@ func (d *Desk) sendEvents(w http.ResponseWriter, r *http.Request, c *deskCase) {
 		}
 		return control.Flush()
 	})
-	if err != nil && r.Context().Err() == nil {
+	if err != nil && r.Context().Err() == nil && !errors.Is(err, ErrClosed) {
 		d.vp.Log.WarnContext(r.Context(), "an event stream ended early", "error", err)
 	}
 }
@@ -389,6 +390,8 @@ func (d *Desk) follow(ctx context.Context, c *deskCase, send func(event string) 
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-d.vp.hub.closed:
+			return ErrClosed
 		case <-changed:
 		case <-tick.C:
 		}
@@ -595,7 +598,7 @@ func (d *Desk) serveCode(w http.ResponseWriter, r *http.Request) {
 		web.WriteJSON(w, http.StatusOK, codeAnswer{string(page.Link), d.expiryOf(r.Context(), c)})
 		return
 	}
-	page.Path = pathCode + "/" + c.Code
+	page.Path, page.Phone = pathCode+"/"+c.Code, true
 	d.shown(r, render(w, r, http.StatusOK, "code", codePage{casePage: page, Found: true}))
 }
 

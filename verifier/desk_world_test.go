@@ -30,6 +30,7 @@ type deskWorld struct {
 	desk   *verifier.Desk
 	store  store.Store
 	server *httptest.Server
+	url    string
 	clock  deskClock
 }
 
@@ -54,8 +55,11 @@ func (c *deskClock) forward(d time.Duration) {
 // newDeskWorld makes a desk whose verifier stands on the trust list.
 func newDeskWorld(t *testing.T, change func(*verifier.DeskConfig)) *deskWorld {
 	t.Helper()
-	return newDeskWorldOver(t, &registryDown{}, change)
+	return newDeskWorldOver(t, &registryDown{}, vpURL, change)
 }
+
+// onThisMachine is the address of a desk that a real browser reaches; the port is added.
+const onThisMachine = "https://localhost:"
 
 // registryDown is a registry that a test may take down.
 type registryDown struct {
@@ -77,16 +81,23 @@ func (r *registryDown) TrustLists(ctx context.Context) (*registry.TrustListsResp
 	return r.World.TrustLists(ctx)
 }
 
-func newDeskWorldOver(t *testing.T, over *registryDown, change func(*verifier.DeskConfig)) *deskWorld {
+func newDeskWorldOver(t *testing.T, over *registryDown, address string, change func(*verifier.DeskConfig)) *deskWorld {
 	t.Helper()
-	w := &deskWorld{vpWorld: newVPWorld(t), store: store.NewMemory()}
+	w := &deskWorld{vpWorld: newVPWorld(t), store: store.NewMemory(), server: httptest.NewUnstartedServer(nil), url: address}
+	if address == onThisMachine {
+		_, port, err := net.SplitHostPort(w.server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.url += port
+	}
 	over.World = w.World
 	w.clock.now = w.World.Now
 	var leaf *x509.Certificate
 	leaf, w.root = certified(t, w.Verifier.Key, w.World.Now)
 	var err error
 	w.vp, err = verifier.NewVP(verifier.VPConfig{
-		URL: vpURL, Store: w.store, Key: w.Verifier.Key, Chain: []*x509.Certificate{leaf}, Registry: over, Trust: w.Trust(), AdminToken: adminToken, Now: w.clock.Now,
+		URL: w.url, Store: w.store, Key: w.Verifier.Key, Chain: []*x509.Certificate{leaf}, Registry: over, Trust: w.Trust(), AdminToken: adminToken, Now: w.clock.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -98,8 +109,12 @@ func newDeskWorldOver(t *testing.T, over *registryDown, change func(*verifier.De
 	if w.desk, err = verifier.NewDesk(cfg); err != nil {
 		t.Fatal(err)
 	}
-	w.server = httptest.NewTLSServer(w.desk.Handler())
-	t.Cleanup(w.server.Close)
+	w.server.Config.Handler = w.desk.Handler()
+	w.server.StartTLS()
+	t.Cleanup(func() {
+		w.vp.Close()
+		w.server.Close()
+	})
 	w.http = w.browser().client
 	return w
 }

@@ -167,18 +167,19 @@ func uploadError(err error) error {
 type reverified struct {
 	texts
 
-	Kept     bool // it was found by its number; else it was handed in
-	Holds    bool // the file is as it was made, and proves what it says
-	Failed   []string
-	Number   string
-	SavedBy  string
-	SavedAt  string
-	AsOf     moment
-	Rules    rules
-	Digest   string
-	From, To string
-	Answer   answer
-	Holders  []holderCount
+	Kept      bool     // it was found by its number; else it was handed in
+	Holds     bool     // the file is as it was made, and proves what it says
+	Undecided bool     // it is as it was made; whether it proves what it says cannot be decided by these rules
+	Failed    []string // codes of checks
+	Number    string
+	SavedBy   string
+	SavedAt   string
+	AsOf      moment
+	Rules     rules
+	Digest    string
+	From, To  string
+	Answer    answer
+	Holders   []holderCount
 
 	Asked   bool // the registry was asked how things stand now
 	Now     moment
@@ -213,11 +214,11 @@ func (d *Desk) reverify(ctx context.Context, lang string, data []byte) (*reverif
 	}
 	p := &reverified{texts: texts{lang: lang}, Number: page.Number, AsOf: page.AsOf, Rules: page.Rules, Digest: page.Digest, Answer: page.Answer}
 	for _, c := range troubles(result.Checks) {
-		if c.Result == compliance.Fail {
+		if c.Result == result.Result {
 			p.Failed = append(p.Failed, c.Code)
 		}
 	}
-	if result.Result == compliance.Fail || result.Assessment == nil || page.Case == nil {
+	if p.Undecided = result.Result == compliance.CannotTell; result.Result != compliance.Pass || page.Case == nil {
 		return p, nil
 	}
 	p.Holds, p.From, p.To, p.SavedBy, p.SavedAt = true, page.Case.From, page.Case.To, page.SavedBy, page.SavedAt

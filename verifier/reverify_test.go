@@ -5,6 +5,7 @@ import (
 	"context"
 	"mime/multipart"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,12 +14,18 @@ import (
 
 	"akashi/attestation"
 	"akashi/internal/evidence/evidencetest"
+	"akashi/internal/store"
 	"akashi/verifier"
 )
 
 // upload hands in a file on the public page.
 func (b *browser) upload(field string, data []byte) shownPage {
 	b.t.Helper()
+	return b.do(uploadRequest(b.t, field, data))
+}
+
+func uploadRequest(t *testing.T, field string, data []byte) *http.Request {
+	t.Helper()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	part, err := form.CreateFormFile(field, "whatever.json")
@@ -29,15 +36,15 @@ func (b *browser) upload(field string, data []byte) shownPage {
 		err = form.Close()
 	}
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	req, err := http.NewRequest(http.MethodPost, vpURL+"/r", &body)
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", form.FormDataContentType())
 	req.Header.Set("Accept-Language", "en")
-	return b.do(req)
+	return req
 }
 
 // saved returns the evidence file of an answered case.
@@ -76,22 +83,27 @@ func TestReverifyChanges(t *testing.T) {
 	w := newDeskWorld(t, nil)
 	b := w.signedIn("r1", "Reviewer One")
 	file := b.saved(w.answered(b, "/desk"))
-	december := attestation.Period("2025-12")
-	w.World.Now = evidencetest.At(2025, 12, 25, 18)
-	w.Log(w.Employer, attestation.WageEmployer, december, 0, w.WagePayment(december, attestation.NewDate(2025, 12, 25)))
-	w.Log(w.Bank, attestation.WageBank, december, 0, w.WageReceipt(december, attestation.NewDate(2025, 12, 25), 212000))
-	w.World.Now = evidencetest.At(2026, 1, 8, 9)
-	w.CloseEpoch()
+	w.recordDecember()
 	p := w.browser().upload("file", file).want(t, http.StatusOK, "since it was printed", "Dec 2025", "When printed")
 	if strings.Contains(p.body, "Same as printed") {
 		t.Error("it says both")
 	}
 }
 
+// recordDecember has the wage of December recorded.
+func (w *deskWorld) recordDecember() {
+	december := attestation.Period("2025-12")
+	w.World.Now = evidencetest.At(2025, 12, 25, 18)
+	w.Log(w.Employer, attestation.WageEmployer, december, 0, w.WagePayment(december, attestation.NewDate(2025, 12, 25)))
+	w.Log(w.Bank, attestation.WageBank, december, 0, w.WageReceipt(december, attestation.NewDate(2025, 12, 25), 212000))
+	w.World.Now = evidencetest.At(2026, 1, 8, 9)
+	w.CloseEpoch()
+}
+
 // TestReverifyWithoutRegistry: the file is still what it is, and the page does not say how things stand now.
 func TestReverifyWithoutRegistry(t *testing.T) {
 	down := &registryDown{}
-	w := newDeskWorldOver(t, down, nil)
+	w := newDeskWorldOver(t, down, vpURL, nil)
 	b := w.signedIn("r1", "Reviewer One")
 	file := b.saved(w.answered(b, "/desk"))
 	down.down.Store(true)
@@ -131,6 +143,28 @@ func TestReverifyRefuses(t *testing.T) {
 	public.get("/r?number=x").want(t, http.StatusBadRequest, "This is no assessment number")
 	public.get("/r/x").want(t, http.StatusNotFound, "This is no assessment number")
 	public.get("/r/7F3KQ2MX91TD").want(t, http.StatusNotFound, "Nothing is kept here under this number")
+}
+
+// TestReverifyUndecided: without the auditors' policy nothing can be said of absences, nor of the file.
+func TestReverifyUndecided(t *testing.T) {
+	w := newDeskWorld(t, nil)
+	b := w.signedIn("r1", "Reviewer One")
+	file := b.saved(w.answered(b, "/desk"))
+	trust := w.Trust()
+	trust.Auditors = nil
+	vp, err := verifier.NewVP(verifier.VPConfig{URL: vpURL, Store: store.NewMemory(), Key: w.Verifier.Key, Registry: w.World, Trust: trust, Now: w.clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	desk, err := verifier.NewDesk(verifier.DeskConfig{VP: vp})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := httptest.NewRecorder()
+	desk.Handler().ServeHTTP(answer, uploadRequest(t, "file", file))
+	if body := answer.Body.String(); answer.Code != http.StatusOK || !strings.Contains(body, "It cannot be decided here") || strings.Contains(body, "Same as printed") {
+		t.Errorf("%d %s", answer.Code, body)
+	}
 }
 
 // TestRetention: when its time has come a case is gone, with everything that the worker has shown; that it was there is not forgotten.

@@ -3,6 +3,7 @@ package verifier
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -18,7 +19,16 @@ import (
 type hub struct {
 	mu       sync.Mutex // guards watchers
 	watchers map[string]map[chan struct{}]bool
+
+	closing sync.Once
+	closed  chan struct{} // when nobody is to watch any longer
 }
+
+// ErrClosed ends a watch when the service stops.
+var ErrClosed = errors.New("the service is stopping")
+
+// Close ends whatever watches a session, so that a server need not wait for pages that are open.
+func (v *VP) Close() { v.hub.closing.Do(func() { close(v.hub.closed) }) }
 
 // watch returns a channel that has a value after each change, and a function that ends the watch.
 func (h *hub) watch(id string) (changed <-chan struct{}, done func()) {
@@ -78,6 +88,8 @@ func (v *VP) follow(ctx context.Context, id string, see func(*View) error) error
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-v.hub.closed:
+			return ErrClosed
 		case <-changed:
 		case <-tick.C:
 		}
@@ -154,6 +166,7 @@ func (v *VP) serveEvents(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	control := http.NewResponseController(w)
+	_, _ = control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{}) // the session's own time ends the stream
 	err = v.follow(r.Context(), s.ID, func(now *View) error {
 		text, err := json.Marshal(now)
 		if err != nil {
@@ -164,7 +177,7 @@ func (v *VP) serveEvents(w http.ResponseWriter, r *http.Request) {
 		}
 		return control.Flush()
 	})
-	if err != nil && r.Context().Err() == nil {
+	if err != nil && r.Context().Err() == nil && !errors.Is(err, ErrClosed) {
 		v.Log.WarnContext(r.Context(), "an event stream ended early", "error", err)
 	}
 }

@@ -86,7 +86,7 @@ func NewVP(cfg VPConfig) (*VP, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &VP{VPConfig: cfg, host: u.Hostname(), origin: u.Scheme + "://" + u.Host}, nil
+	return &VP{VPConfig: cfg, host: u.Hostname(), origin: u.Scheme + "://" + u.Host, hub: hub{closed: make(chan struct{})}}, nil
 }
 
 // checkOwnChain checks that the certificate is of the key, and that no certificate in the chain is self-signed: neither the verifier's own nor the
