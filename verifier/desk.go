@@ -49,7 +49,7 @@ func NewDesk(cfg DeskConfig) (*Desk, error) {
 		name     string
 	}{
 		{&cfg.Retention, 90 * 24 * time.Hour, "retention"}, {&cfg.Submission, 24 * time.Hour, "submission_retention"},
-		{&cfg.Idle, 30 * time.Minute, "idle"}, {&cfg.Longest, 10 * time.Hour, "longest"},
+		{&cfg.Idle, 30 * time.Minute, "signin_idle"}, {&cfg.Longest, 10 * time.Hour, "signin_longest"},
 	} {
 		if *d.field < 0 {
 			return nil, fmt.Errorf("%w: %s must not be negative", ErrDeskConfig, d.name)

@@ -57,6 +57,12 @@ type VerifierConfig struct {
 	// StatusLists are the beginnings of further addresses, each with a slash at the end, from which status lists are read besides the services on the
 	// trust list. Whoever answers there learns when credentials of its list are looked at.
 	StatusLists []string `yaml:"status_lists,omitempty"`
+
+	Retention           time.Duration `yaml:"retention,omitempty"`            // how long a reviewer's case and its evidence are kept; 0 = 2160h, 90 days
+	SubmissionRetention time.Duration `yaml:"submission_retention,omitempty"` // how long an assessment is kept that a worker made alone; 0 = 24h
+	SignInIdle          time.Duration `yaml:"signin_idle,omitempty"`          // a reviewer who does nothing for so long is signed out; 0 = 30m
+	SignInLongest       time.Duration `yaml:"signin_longest,omitempty"`       // nobody stays signed in for longer; 0 = 10h
+	TrustedProxies      []string      `yaml:"trusted_proxies,omitempty"`      // networks whose X-Forwarded-For names the client, for the limits of rate
 }
 
 // MemberConfig is one witness or auditor.
@@ -168,7 +174,7 @@ func override(v reflect.Value, prefix string, lookup func(string) (string, bool)
 func (c *Config) runsRegistry() bool { return c.Registry.Listen != "" || len(c.Members) == 0 }
 
 func (c *Config) check() error {
-	return errors.Join(c.checkServices(), c.checkMembers())
+	return errors.Join(c.checkServices(), c.checkVerifier(), c.checkMembers())
 }
 
 func (c *Config) checkServices() error {
@@ -196,6 +202,22 @@ func (c *Config) checkServices() error {
 	}
 	if m := logserver.MapKind(c.Registry.Map); m != "" && m != logserver.MapMemory && m != logserver.MapBuckets {
 		err = errors.Join(err, fmt.Errorf("registry.map %q is neither memory nor buckets", m))
+	}
+	return err
+}
+
+func (c *Config) checkVerifier() (err error) {
+	v := c.Verifier
+	for _, d := range []struct {
+		key string
+		d   time.Duration
+	}{{"retention", v.Retention}, {"submission_retention", v.SubmissionRetention}, {"signin_idle", v.SignInIdle}, {"signin_longest", v.SignInLongest}} {
+		if d.d < 0 {
+			err = errors.Join(err, fmt.Errorf("verifier.%s must not be negative", d.key))
+		}
+	}
+	if _, wrong := parseNetworks(v.TrustedProxies); wrong != nil {
+		err = errors.Join(err, fmt.Errorf("verifier.trusted_proxies: %w", wrong))
 	}
 	return err
 }

@@ -115,6 +115,9 @@ func (in *instance) stop(ctx context.Context) error {
 	if in.client != nil {
 		in.client.CloseIdleConnections()
 	}
+	if in.verifier != nil {
+		in.verifier.Close() // pages that wait are told nothing more
+	}
 	// All together: each server gives its HTTP/2 clients a second to go.
 	var g errgroup.Group
 	for _, s := range in.servers {

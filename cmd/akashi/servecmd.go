@@ -91,6 +91,7 @@ func serve(ctx context.Context, s streams, cfg *Config, opt instanceOptions) (er
 	}
 	if in.verifier != nil {
 		defer in.readingStatuses(ctx)()
+		defer in.sweeping(ctx)()
 	}
 	in.sayWhere(s)
 	select {

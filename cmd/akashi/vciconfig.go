@@ -65,12 +65,20 @@ func (v VCIConfig) load(c *Config, now func() time.Time) (out issuer.VCIConfig, 
 		}
 		out.Clients = append(out.Clients, loaded)
 	}
-	for _, network := range v.TrustedProxies {
+	if out.TrustedProxies, err = parseNetworks(v.TrustedProxies); err != nil {
+		return out, fmt.Errorf("trusted_proxies: %w", err)
+	}
+	return out, nil
+}
+
+// parseNetworks reads networks such as 10.0.0.0/8.
+func parseNetworks(networks []string) (out []netip.Prefix, err error) {
+	for _, network := range networks {
 		prefix, err := netip.ParsePrefix(network)
 		if err != nil {
-			return out, fmt.Errorf("trusted_proxies: %q is no network such as 10.0.0.0/8", network)
+			return nil, fmt.Errorf("%q is no network such as 10.0.0.0/8", network)
 		}
-		out.TrustedProxies = append(out.TrustedProxies, prefix)
+		out = append(out, prefix)
 	}
 	return out, nil
 }

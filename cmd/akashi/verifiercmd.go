@@ -40,11 +40,11 @@ func (in *instance) startVerifier(context.Context) error {
 	if in.verifier, err = in.cfg.newVerifier(verifier.VPConfig{Store: st, Statuses: in.statuses, Now: in.opt.now, Log: in.opt.log}); err != nil {
 		return fmt.Errorf("verifier: %w", err)
 	}
-	if err := in.serveSocket(verifierSocketName, verifierHandler(in.verifier)); err != nil {
+	if in.desk, err = in.cfg.newDesk(in.verifier); err != nil {
 		return err
 	}
-	if in.desk, err = verifier.NewDesk(verifier.DeskConfig{VP: in.verifier}); err != nil {
-		return fmt.Errorf("verifier: %w", err)
+	if err := in.serveSocket(verifierSocketName, verifierHandler(in.verifier, in.desk)); err != nil {
+		return err
 	}
 	return in.listen(in.cfg.Verifier.ServiceConfig, in.desk.Handler())
 }
@@ -140,8 +140,9 @@ type presentationWait struct {
 var errNextStep = errors.New("the session has come to its next step")
 
 // verifierHandler serves the verifier over the socket.
-func verifierHandler(v *verifier.VP) http.Handler {
+func verifierHandler(v *verifier.VP, d *verifier.Desk) http.Handler {
 	r := mux.NewRouter()
+	deskRoutes(r, d)
 	r.HandleFunc("/request", adminRoute(func(ctx context.Context, req presentationRequest) (*verifier.View, error) {
 		return v.Create(ctx, verifier.CreateOptions{Query: req.Query, OneStep: req.OneStep, From: req.From, To: req.To, TransactionData: req.TransactionData,
 			Prefix: req.Prefix, Mode: req.Mode, Post: req.Post})
@@ -169,8 +170,8 @@ type requestFlags struct {
 }
 
 func newVerifier(s streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "verifier", Short: "Ask wallets for presentations"}
-	cmd.AddCommand(newVerifierRequest(s))
+	cmd := &cobra.Command{Use: "verifier", Short: "Ask wallets for presentations, and keep the reviewer's desk"}
+	cmd.AddCommand(newVerifierRequest(s), newVerifierAudit(s), newVerifierReviewers(s))
 	return cmd
 }
 
