@@ -160,10 +160,9 @@ type pageError struct {
 func (e *pageError) Error() string { return e.message }
 
 var (
-	errNoCase   = &pageError{http.StatusNotFound, "desk.no_case"}
-	errForm     = &pageError{http.StatusBadRequest, "page.problem_400"}
-	errPeriod   = &pageError{http.StatusBadRequest, "desk.bad_period"}
-	errRegistry = &pageError{http.StatusServiceUnavailable, "page.problem_503"}
+	errNoCase = &pageError{http.StatusNotFound, "desk.no_case"}
+	errForm   = &pageError{http.StatusBadRequest, "page.problem_400"}
+	errPeriod = &pageError{http.StatusBadRequest, "desk.bad_period"}
 )
 
 // refuse answers with the page of an error. One that knows none is our own fault and goes to the log.
