@@ -179,7 +179,12 @@ func TestSubmissionInABrowser(t *testing.T) {
 	phone.NoSidewaysScroll()
 	phone.Axe()
 	look(t, phone, "code")
-	w.worker().answer(browsertest.Eval[string](phone, `document.querySelector("a[href^=openid4vp]").href`))
+	onPhone := func() string {
+		return browsertest.Eval[string](phone, `document.querySelector("a[href^=openid4vp]").href`)
+	}
+	w.worker().answer(onPhone())
+	arrive(phone, `document.querySelector("[data-state='waiting.2']")`)
+	w.worker().answer(onPhone())
 	arrive(p, `document.querySelector("#answer")`)
 	p.Do(chromedp.Navigate(w.url + "/submission"))
 	check("made")

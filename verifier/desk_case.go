@@ -116,7 +116,7 @@ func (d *Desk) again(ctx context.Context, o owner, c *deskCase, sameDevice bool)
 
 // ask gives a case a new session of VP and a new code.
 func (d *Desk) ask(ctx context.Context, o owner, c *deskCase, what string) error {
-	view, err := d.vp.Create(ctx, CreateOptions{OneStep: c.oneStep(), From: c.From, To: c.To, SameDevice: c.SameDevice, Browser: o.browser})
+	view, err := d.vp.Create(ctx, CreateOptions{From: c.From, To: c.To, SameDevice: c.SameDevice, Browser: o.browser})
 	if err != nil {
 		return err
 	}
@@ -130,11 +130,6 @@ func (d *Desk) ask(ctx context.Context, o owner, c *deskCase, what string) error
 		return errors.Join(d.forgetSession(tx, oldSession), tx.Delete(keyCode(oldCode)), tx.Set(keyOf(c), nil), d.putCase(tx, c),
 			setUntil(tx, keyCode(c.Code), c.ID, d.vp.Life+d.vp.Retention), setUntil(tx, keyAsked(c.Session), c.ID, d.vp.Life+d.vp.Retention), d.record(tx, o.line(what, c)))
 	})
-}
-
-// oneStep tells whether the case is short enough to be asked for at once; of a whole contract the plan must be known first.
-func (c *deskCase) oneStep() bool {
-	return c.From != "" && len(attestation.PeriodsBetween(attestation.Month, c.From.First(), c.To.Last())) <= maxOneStep
 }
 
 func (d *Desk) putCase(tx store.Tx, c *deskCase) error { return store.SetJSON(tx, keyCase(c.ID), c) }

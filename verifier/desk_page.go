@@ -282,7 +282,7 @@ func (d *Desk) casePage(ctx context.Context, c *deskCase) (*casePage, error) {
 	if err != nil {
 		return nil, err
 	}
-	page.Second, page.State = view.Step == 2 && !c.oneStep(), stateOf(view)
+	page.Second, page.State = view.Step == 2, stateOf(view)
 	page.Minutes = int(view.Expires.Sub(d.now()).Round(time.Minute).Minutes())
 	if view.Link == "" {
 		return page, nil
