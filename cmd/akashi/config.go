@@ -63,6 +63,20 @@ type VerifierConfig struct {
 	SignInIdle          time.Duration `yaml:"signin_idle,omitempty"`          // a reviewer who does nothing for so long is signed out; 0 = 30m
 	SignInLongest       time.Duration `yaml:"signin_longest,omitempty"`       // nobody stays signed in for longer; 0 = 10h
 	TrustedProxies      []string      `yaml:"trusted_proxies,omitempty"`      // networks whose X-Forwarded-For names the client, for the limits of rate
+	OIDC                OIDCConfig    `yaml:"oidc,omitempty"`                 // with whom reviewers sign in; empty = with passkeys, by invitation
+}
+
+// OIDCConfig is the identity provider of the reviewers' office (OpenID Connect), and who of its people may sign in: whoever subjects, emails, or claim and
+// values name.
+type OIDCConfig struct {
+	Issuer       string   `yaml:"issuer"`
+	ClientID     string   `yaml:"client_id"`
+	ClientSecret string   `yaml:"client_secret,omitempty"` // file with the secret; empty = a public client
+	Scopes       []string `yaml:"scopes,omitempty"`        // besides openid; empty = profile and email
+	Subjects     []string `yaml:"subjects,omitempty"`
+	Emails       []string `yaml:"emails,omitempty"` // that the provider has verified
+	Claim        string   `yaml:"claim,omitempty"`  // name of a claim, such as groups
+	Values       []string `yaml:"values,omitempty"` // of which the claim must have one
 }
 
 // MemberConfig is one witness or auditor.

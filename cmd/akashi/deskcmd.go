@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -22,7 +25,31 @@ func (c *Config) newDesk(vp *verifier.VP) (*verifier.Desk, error) {
 	if cfg.TrustedProxies, err = parseNetworks(v.TrustedProxies); err != nil {
 		return nil, err
 	}
+	method, err := c.signInMethod()
+	if err != nil {
+		return nil, err
+	}
+	cfg.SignIn = []verifier.SignInMethod{method}
 	return verifier.NewDesk(cfg)
+}
+
+// signInMethod is how reviewers sign in: with the identity provider of the configuration, or with passkeys where there is none.
+func (c *Config) signInMethod() (verifier.SignInMethod, error) {
+	o := c.Verifier.OIDC
+	if reflect.ValueOf(o).IsZero() {
+		return verifier.NewPasskeys(c.Verifier.URL)
+	}
+	secret := ""
+	if o.ClientSecret != "" {
+		data, err := os.ReadFile(c.path(o.ClientSecret))
+		if err != nil {
+			return nil, fmt.Errorf("verifier.oidc.client_secret: %w", err)
+		}
+		secret = strings.TrimSpace(string(data))
+	}
+	return verifier.NewOIDC(verifier.OIDCConfig{
+		Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: secret, Scopes: o.Scopes, Subjects: o.Subjects, Emails: o.Emails, Claim: o.Claim, Values: o.Values,
+	})
 }
 
 // sweepEvery is how often the desk deletes what is kept no longer.
@@ -99,6 +126,9 @@ var (
 		all, err := d.Reviewers(ctx)
 		return &all, err
 	}}
+	inviteReviewer = deskCommand[string, verifier.Invitation]{"/invite", func(ctx context.Context, d *verifier.Desk, name string) (*verifier.Invitation, error) {
+		return d.Invite(ctx, name)
+	}}
 	removeReviewer = deskCommand[string, nothing]{"/remove", func(ctx context.Context, d *verifier.Desk, id string) (*nothing, error) {
 		return &nothing{}, d.RemoveReviewer(ctx, id)
 	}}
@@ -109,6 +139,40 @@ func deskRoutes(r *mux.Router, d *verifier.Desk) {
 	readAudit.route(r, d)
 	listReviewers.route(r, d)
 	removeReviewer.route(r, d)
+	inviteReviewer.route(r, d)
+}
+
+func newVerifierInvite(s streams) *cobra.Command {
+	var config, name string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "invite",
+		Short: "Invite a reviewer to make a passkey",
+		Long: "Print a link with which one person makes a passkey, and signs in at the reviewer's desk with it from then on. The link works once, for an hour;\n" +
+			"hand it over on a way on which nobody else sees it. The name of a reviewer gives them another passkey, for a new device. Where an identity\n" +
+			"provider is configured (verifier.oidc), it says who may sign in, and nobody is invited.",
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if name == "" {
+				return &exitError{exitUsage, errors.New("--name is needed: that of the person, as the audit log will have it")}
+			}
+			out, err := inviteReviewer.run(cmd.Context(), s, config, name)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return s.json(out)
+			}
+			s.say("for %s, once, until %s:", out.Name, clock(out.Expires))
+			fmt.Fprintln(s.out, out.Link)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&config, "config", "", "config.yaml of the instance")
+	f.StringVar(&name, "name", "", "name of the person")
+	f.BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
 }
 
 func newVerifierAudit(s streams) *cobra.Command {

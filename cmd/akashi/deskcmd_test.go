@@ -15,12 +15,46 @@ func TestVerifierConfigIsDescribed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	typ := reflect.TypeFor[VerifierConfig]()
-	for n := range typ.NumField() {
-		key, _, _ := strings.Cut(typ.Field(n).Tag.Get("yaml"), ",")
-		if key != "" && !strings.Contains(string(manual), "`verifier."+key) {
-			t.Errorf("docs/operations.md does not describe verifier.%s", key)
+	for prefix, typ := range map[string]reflect.Type{"verifier.": reflect.TypeFor[VerifierConfig](), "verifier.oidc.": reflect.TypeFor[OIDCConfig]()} {
+		for n := range typ.NumField() {
+			key, _, _ := strings.Cut(typ.Field(n).Tag.Get("yaml"), ",")
+			if key != "" && !strings.Contains(string(manual), "`"+prefix+key) {
+				t.Errorf("docs/operations.md does not describe %s%s", prefix, key)
+			}
 		}
+	}
+}
+
+// TestSignInMethod: passkeys, or an identity provider that is told who may.
+func TestSignInMethod(t *testing.T) {
+	cfg, err := initInstance(initOptions{dir: t.TempDir(), host: "localhost", now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writeFile(cfg.path("oidc.secret"), []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	provider := OIDCConfig{Issuer: "https://idp.example", ClientID: "desk", ClientSecret: "oidc.secret", Emails: []string{"a@office.example"}}
+	for _, c := range []struct {
+		name  string
+		spoil func(*OIDCConfig)
+		text  string
+	}{
+		{"a provider", func(*OIDCConfig) {}, ""},
+		{"none", func(o *OIDCConfig) { *o = OIDCConfig{} }, ""},
+		{"a secret that is not there", func(o *OIDCConfig) { o.ClientSecret = "nowhere" }, "verifier.oidc.client_secret"},
+		{"plain http", func(o *OIDCConfig) { o.Issuer = "http://idp.example" }, "oidc.issuer must be an https URL"},
+		{"nobody may", func(o *OIDCConfig) { o.Emails = nil }, "say who may sign in"},
+		{"no issuer", func(o *OIDCConfig) { o.Issuer = "" }, "oidc.issuer"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg.Verifier.OIDC = provider
+			c.spoil(&cfg.Verifier.OIDC)
+			_, err := cfg.signInMethod()
+			if (err == nil) != (c.text == "") || err != nil && !strings.Contains(err.Error(), c.text) {
+				t.Errorf("got %v, want %q", err, c.text)
+			}
+		})
 	}
 }
 

@@ -171,7 +171,7 @@ type requestFlags struct {
 
 func newVerifier(s streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "verifier", Short: "Ask wallets for presentations, and keep the reviewer's desk"}
-	cmd.AddCommand(newVerifierRequest(s), newVerifierAudit(s), newVerifierReviewers(s))
+	cmd.AddCommand(newVerifierRequest(s), newVerifierInvite(s), newVerifierReviewers(s), newVerifierAudit(s))
 	return cmd
 }
 
