@@ -224,7 +224,7 @@ func (r *rig) witnessLines() int {
 
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 1000 {
+	for range 6000 {
 		if ok() {
 			return
 		}
