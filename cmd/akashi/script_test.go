@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -76,9 +77,12 @@ func awaitSocket(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("nothing listens on %s", args[0])
 }
 
-// flip FILE changes one byte in the middle of a file.
+var longText = regexp.MustCompile(`[A-Za-z0-9_+/-]{64}`)
+
+// flip FILE changes one character of a long text in base64, near the middle of a file: what it says, and not its form.
 func flipByte(ts *testscript.TestScript, neg bool, args []string) {
 	data := []byte(ts.ReadFile(args[0]))
-	data[len(data)/2] ^= 1
+	at := len(data)/2 + longText.FindIndex(data[len(data)/2:])[0] + 32
+	data[at] = map[bool]byte{true: 'B', false: 'A'}[data[at] == 'A']
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
 }
