@@ -219,6 +219,26 @@ func checkMonths(from, to attestation.Period) error {
 	return nil
 }
 
+// caseFor returns the case that a request names, if it is its owner's.
+func (p casePages) caseFor(w http.ResponseWriter, r *http.Request, begin bool) (o owner, c *deskCase, err error) {
+	if o, err = p.of(w, r, begin); err == nil {
+		c, err = p.caseOf(r.Context(), o, mux.Vars(r)["id"])
+	}
+	return o, c, err
+}
+
+// fileFor returns the evidence file of an answered case, and writes down what it is shown for.
+func (p casePages) fileFor(w http.ResponseWriter, r *http.Request, what string) (c *deskCase, data []byte, err error) {
+	o, c, err := p.caseFor(w, r, false)
+	if err == nil && c.Status != Answered {
+		err = errNoCase
+	}
+	if err == nil {
+		data, err = p.file(r.Context(), o, c, what)
+	}
+	return c, data, err
+}
+
 // casePage shows a case that has not been answered: what to scan, or why it ended and what to do.
 type casePage struct {
 	*deskCase
@@ -238,11 +258,7 @@ type casePage struct {
 }
 
 func (p casePages) serveCase(w http.ResponseWriter, r *http.Request) {
-	o, err := p.of(w, r, false)
-	var c *deskCase
-	if err == nil {
-		c, err = p.caseOf(r.Context(), o, mux.Vars(r)["id"])
-	}
+	o, c, err := p.caseFor(w, r, false)
 	if err != nil {
 		p.refuse(w, r, err)
 		return
@@ -329,11 +345,7 @@ const heartbeat = 20 * time.Second
 //	event: state
 //	data: waiting.1
 func (p casePages) serveEvents(w http.ResponseWriter, r *http.Request) {
-	o, err := p.of(w, r, false)
-	var c *deskCase
-	if err == nil {
-		c, err = p.caseOf(r.Context(), o, mux.Vars(r)["id"])
-	}
+	_, c, err := p.caseFor(w, r, false)
 	if err != nil {
 		http.Error(w, "there is no such case", http.StatusNotFound)
 		return
@@ -419,18 +431,7 @@ func (d *Desk) stateNow(ctx context.Context, id, session string) (state string, 
 
 // serveEvidence lets the evidence file be saved (R4), under the number of the assessment alone.
 func (p casePages) serveEvidence(w http.ResponseWriter, r *http.Request) {
-	o, err := p.of(w, r, false)
-	var c *deskCase
-	if err == nil {
-		c, err = p.caseOf(r.Context(), o, mux.Vars(r)["id"])
-	}
-	if err == nil && c.Status != Answered {
-		err = errNoCase
-	}
-	var data []byte
-	if err == nil {
-		data, err = p.file(r.Context(), o, c, auditCaseSaved)
-	}
+	c, data, err := p.fileFor(w, r, auditCaseSaved)
 	if err != nil {
 		p.refuse(w, r, err)
 		return
@@ -443,11 +444,7 @@ func (p casePages) serveEvidence(w http.ResponseWriter, r *http.Request) {
 func evidenceName(number string) string { return number + ".evidence.json" }
 
 func (p casePages) serveAgain(w http.ResponseWriter, r *http.Request) {
-	o, err := p.of(w, r, true)
-	var c *deskCase
-	if err == nil {
-		c, err = p.caseOf(r.Context(), o, mux.Vars(r)["id"])
-	}
+	o, c, err := p.caseFor(w, r, true)
 	var form url.Values
 	if err == nil {
 		form, err = web.ReadForm(r)
@@ -463,11 +460,7 @@ func (p casePages) serveAgain(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p casePages) serveDelete(w http.ResponseWriter, r *http.Request) {
-	o, err := p.of(w, r, false)
-	var c *deskCase
-	if err == nil {
-		c, err = p.caseOf(r.Context(), o, mux.Vars(r)["id"])
-	}
+	o, c, err := p.caseFor(w, r, false)
 	if err == nil {
 		by := o.line(auditCaseDeleted, c)
 		by.Reason = deletedByOwner
@@ -482,11 +475,7 @@ func (p casePages) serveDelete(w http.ResponseWriter, r *http.Request) {
 
 // serveKeep keeps a worker's own case longer, so that an office can verify the printed page by its number.
 func (p casePages) serveKeep(w http.ResponseWriter, r *http.Request) {
-	o, err := p.of(w, r, false)
-	var c *deskCase
-	if err == nil {
-		c, err = p.caseOf(r.Context(), o, mux.Vars(r)["id"])
-	}
+	o, c, err := p.caseFor(w, r, false)
 	if err == nil && c.Status != Answered {
 		err = errNoCase
 	}

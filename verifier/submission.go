@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/gorilla/mux"
-
 	"akashi/attestation"
 	"akashi/internal/i18n"
 )
@@ -13,18 +11,7 @@ import (
 // servePaper shows the assessment as the one-page form for submission, with the name of the evidence file that goes with it. It is in Japanese, as those
 // read it to whom it is handed in, whatever the language of who makes it; another one has to be asked for.
 func (p casePages) servePaper(w http.ResponseWriter, r *http.Request) {
-	o, err := p.of(w, r, false)
-	var c *deskCase
-	if err == nil {
-		c, err = p.caseOf(r.Context(), o, mux.Vars(r)["id"])
-	}
-	if err == nil && c.Status != Answered {
-		err = errNoCase
-	}
-	var data []byte
-	if err == nil {
-		data, err = p.file(r.Context(), o, c, auditCaseSeen)
-	}
+	c, data, err := p.fileFor(w, r, auditCaseSeen)
 	if err != nil {
 		p.refuse(w, r, err)
 		return
