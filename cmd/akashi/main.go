@@ -6,6 +6,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -66,7 +69,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := newRoot(streams{in, out, errOut})
-	root.SetArgs(args)
+	root.SetArgs(idsAsWords(root, args))
 	err := root.ExecuteContext(ctx)
 	var exit *exitError
 	switch {
@@ -105,6 +108,42 @@ func newRoot(s streams) *cobra.Command {
 	)
 	refuseUnknown(root)
 	return root
+}
+
+// idsAsWords lets an ID that begins with "-", as one in 64 does, be a word of the command line and not a flag: it goes behind "--".
+func idsAsWords(root *cobra.Command, args []string) []string {
+	cmd, _, err := root.Find(args)
+	if err != nil {
+		return args
+	}
+	var kept, ids []string
+	for i, arg := range args {
+		switch {
+		case arg == "--":
+			return slices.Concat(kept, args[i:i+1], ids, args[i+1:])
+		case strings.HasPrefix(arg, "-") && isID(arg) && (i == 0 || !wantsValue(cmd, args[i-1])):
+			ids = append(ids, arg)
+		default:
+			kept = append(kept, arg)
+		}
+	}
+	if ids == nil {
+		return args
+	}
+	return slices.Concat(kept, []string{"--"}, ids)
+}
+
+// isID tells whether s has the form of [keys.ID].
+func isID(s string) bool {
+	sum, err := base64.RawURLEncoding.DecodeString(s)
+	return err == nil && len(sum) == sha256.Size
+}
+
+// wantsValue tells whether arg is a flag whose value is the next argument.
+func wantsValue(cmd *cobra.Command, arg string) bool {
+	name, long := strings.CutPrefix(arg, "--")
+	flag := cmd.Flag(name)
+	return long && flag != nil && flag.NoOptDefVal == ""
 }
 
 // refuseUnknown lets a command that only groups others explain itself, and refuse a word that is none of them.
