@@ -29,10 +29,16 @@ var ErrRequest = errors.New("a presentation can only be judged for a known audie
 // and judges it. The result's checks end with what was presented and counts for nothing. An [evidence.CheckError] says which check
 // the presentation or the registry failed.
 func Assess(ctx context.Context, r Request, src evidence.Source, trust evidence.Trust) (*evidence.File, *evidence.Result, error) {
+	f, _, result, err := assess(ctx, r, src, trust)
+	return f, result, err
+}
+
+// assess is [Assess], and returns the file's encoding too.
+func assess(ctx context.Context, r Request, src evidence.Source, trust evidence.Trust) (*evidence.File, []byte, *evidence.Result, error) {
 	if r.Audience == "" || r.Nonce == "" || r.Now.IsZero() {
-		return nil, nil, ErrRequest
+		return nil, nil, nil, ErrRequest
 	}
-	return evidence.Make(ctx, r.Presentation, src, trust, evidence.MakeOptions{
+	return evidence.MakeBytes(ctx, r.Presentation, src, trust, evidence.MakeOptions{
 		From: r.From, To: r.To, Memory: r.Memory,
 		KeyBinding: &sdjwt.ExpectKeyBinding{Audience: r.Audience, Nonce: r.Nonce, Now: r.Now, MaxAge: r.MaxAge},
 	})

@@ -17,8 +17,9 @@ var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPaddi
 
 // AssessmentNumber names an evidence file on paper: the first 60 bits of the SHA-256 of its octets without the seal, which names it too, in
 // Crockford's base 32, as 7F3K-Q2MX-91TD. Salts and signatures in the file make it impossible to guess.
-func AssessmentNumber(file []byte) string {
-	sum := sha256.Sum256(unsealed(file))
+func AssessmentNumber(file []byte) string { return numberOf(sha256.Sum256(unsealed(file))) }
+
+func numberOf(sum [sha256.Size]byte) string {
 	s := crockford.EncodeToString(sum[:8])[:12]
 	return s[:4] + "-" + s[4:8] + "-" + s[8:]
 }

@@ -200,7 +200,7 @@ func (v *VP) judge(ctx context.Context, s *session, presented presentations, mem
 			p.Attestations = append(p.Attestations, one.compact)
 		}
 	}
-	file, result, err := Assess(ctx, Request{
+	file, data, result, err := assess(ctx, Request{
 		Presentation: p, Audience: v.audience(s), Nonce: s.Exchange.Nonce, Now: v.Now(), From: s.Assessment.From, To: s.Assessment.To,
 		Memory: memory,
 	}, v.Registry, v.Trust)
@@ -216,5 +216,5 @@ func (v *VP) judge(ctx context.Context, s *session, presented presentations, mem
 	if s.Result, err = json.Marshal(result); err != nil {
 		return nil, fmt.Errorf("writing the result: %w", err)
 	}
-	return v.save(ctx, file, memory)
+	return v.save(ctx, file, data, memory)
 }

@@ -93,8 +93,10 @@ func (j *judge) openNotes() (string, error) {
 		}
 		j.notes = append(j.notes, c)
 	}
-	return fmt.Sprintf("%d notes", len(j.notes)), nil
+	return countNotes(len(j.notes)), nil
 }
+
+func countNotes(n int) string { return fmt.Sprintf("%d notes", n) }
 
 // verifyNotes verifies the notes' signatures, most of the work over a whole file, on all processors. Once one does not verify, no further
 // one is looked at.

@@ -55,6 +55,12 @@ func (e *CheckError) Error() string { return e.Check.Code + ": " + e.Check.Detai
 // with [CodeNotLogged]. Where the registry's head is old at the time of the presentation, the result is unknown: the file tells how things
 // stood then, not how they stand.
 func Make(ctx context.Context, p Presentation, src Source, trust Trust, o MakeOptions) (*File, *Result, error) {
+	f, _, r, err := MakeBytes(ctx, p, src, trust, o)
+	return f, r, err
+}
+
+// MakeBytes is [Make], and returns the file's encoding too.
+func MakeBytes(ctx context.Context, p Presentation, src Source, trust Trust, o MakeOptions) (*File, []byte, *Result, error) {
 	if o.Memory == nil {
 		o.Memory = NewMemory()
 	}
@@ -65,11 +71,11 @@ func Make(ctx context.Context, p Presentation, src Source, trust Trust, o MakeOp
 			continue
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		return g.finish()
 	}
-	return nil, nil, ErrRegistryMoves
+	return nil, nil, nil, ErrRegistryMoves
 }
 
 // gathering is one attempt to make a file.
@@ -116,13 +122,8 @@ func (g *gathering) gather(ctx context.Context) (err error) {
 	return g.lookupRest(ctx)
 }
 
-// run runs steps of the verification on what is there and turns a failed check into an error.
-func (g *gathering) run(steps ...step) error {
-	if g.judge.run(steps) {
-		return nil
-	}
-	return &CheckError{g.judge.checks[len(g.judge.checks)-1]}
-}
+// run runs steps of the verification on what is there.
+func (g *gathering) run(steps ...step) error { return g.judge.mustRun(steps) }
 
 // openEngagement verifies the engagement with the newest trust list that has its issuer's key. Which one counts is known only once its
 // index is; the file's verification looks again.
@@ -357,22 +358,38 @@ func (g *gathering) lookupRest(ctx context.Context) error {
 	return nil
 }
 
-// finish turns what was found into a file: all of it first, then without what turned out to be of no use, then with the assessment.
-func (g *gathering) finish() (*File, *Result, error) {
+// finish turns what was found into a file: all of it first, then without what turned out to be of no use, then with the assessment. The file as it
+// was written is read and verified before anybody gets it.
+func (g *gathering) finish() (*File, []byte, *Result, error) {
 	g.file, g.submissions = g.judge.file, make(map[registry.Key]*Submission)
 	if err := g.fill(); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	j, err := g.verify()
-	if err != nil {
-		return nil, nil, err
+	j := &judge{trust: g.trust, file: g.file, making: true, expect: g.options.KeyBinding, memory: g.options.Memory}
+	if err := j.mustRun(verifySteps[:stepOf(CodeEngagementLadder)]); err != nil {
+		return nil, nil, nil, err
+	}
+	t := &trimming{judge: j, all: j.notes, checks: j.checks}
+	if err := t.open(t.all); err != nil {
+		return nil, nil, nil, err
 	}
 	g.dropPresented(j)
 	g.attachSubmissions(j)
-	if err := g.trimNotes(j); err != nil {
-		return nil, nil, err
+	t.show(t.needed())
+	if err := t.assess(); err != nil {
+		return nil, nil, nil, err
 	}
-	return g.state()
+	f, data, r, err := g.state(j.stated)
+	if errors.Is(err, errOtherwise) {
+		if err = t.trim(); err == nil {
+			f, data, r, err = g.state(j.stated)
+		}
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	g.report(r)
+	return f, data, r, nil
 }
 
 // fill adds the records in their order, with all presented credentials that they hold and all checkpoints.
@@ -524,16 +541,6 @@ func (g *gathering) fillNotes() error {
 	return nil
 }
 
-// verify runs the file's verification up to the assessment.
-func (g *gathering) verify() (*judge, error) {
-	j := &judge{trust: g.trust, file: g.file, making: true, expect: g.options.KeyBinding, memory: g.options.Memory}
-	last := slices.IndexFunc(verifySteps, func(s step) bool { return s.code == CodeNotesUsed })
-	if !j.run(verifySteps[:last]) {
-		return nil, &CheckError{j.checks[len(j.checks)-1]}
-	}
-	return j, nil
-}
-
 // dropPresented takes out the credentials that are no valid record of their slot; the record keeps its JWT.
 func (g *gathering) dropPresented(j *judge) {
 	dropped := make(map[string]bool)
@@ -561,77 +568,106 @@ func (g *gathering) attachSubmissions(j *judge) {
 	}
 }
 
-// trimNotes leaves out the checkpoints without which the assessment is the same. Those that say by when a record existed stay.
-func (g *gathering) trimNotes(j *judge) error {
-	all := j.notes
-	checks := slices.Clone(j.checks)
-	assess := func(notes []*registry.Checkpoint) (string, error) {
-		j.notes, j.checks = notes, slices.Clone(checks)
-		if !j.run(judgeSteps) {
-			return "", &CheckError{j.checks[len(j.checks)-1]}
-		}
-		return string(j.stated), nil
-	}
-	want, err := assess(all)
-	if err != nil {
-		return err
-	}
+// trimming finds the checkpoints without which the assessment is the same; the file holds no others.
+type trimming struct {
+	judge  *judge
+	all    []*registry.Checkpoint // that the registry gave as bounds, by size
+	checks []compliance.Check     // of the steps before those whose outcome depends on times
+}
+
+// needed returns the checkpoints that say by when a record existed. They stay in any case.
+func (t *trimming) needed() []*registry.Checkpoint {
 	first := make(map[*registry.Checkpoint]bool)
-	for _, r := range j.rungs {
+	for _, r := range t.judge.rungs {
 		if r.member {
-			own, _ := j.boundingNotes(r.index)
-			ladder, _ := j.boundingNotes(r.effective)
+			own, _ := t.judge.boundingNotes(r.index)
+			ladder, _ := t.judge.boundingNotes(r.effective)
 			first[own], first[ladder] = true, true
 		}
 	}
-	kept := slices.DeleteFunc(slices.Clone(all), func(c *registry.Checkpoint) bool { return !first[c] })
-	if got, err := assess(kept); err != nil || got != want {
-		kept = all
-		for _, c := range all {
-			if first[c] {
-				continue
-			}
-			without := slices.DeleteFunc(slices.Clone(kept), func(o *registry.Checkpoint) bool { return o == c })
-			if got, err := assess(without); err == nil && got == want {
-				kept = without
-			}
+	return slices.DeleteFunc(slices.Clone(t.all), func(c *registry.Checkpoint) bool { return !first[c] })
+}
+
+// open reads the records under the bounds that some checkpoints give.
+func (t *trimming) open(bounds []*registry.Checkpoint) error {
+	t.judge.notes, t.judge.checks, t.judge.failed = bounds, slices.Clone(t.checks), false
+	return t.judge.mustRun(verifySteps[stepOf(CodeEngagementLadder):stepOf(CodeRecordSubmission)])
+}
+
+// show puts checkpoints into the file.
+func (t *trimming) show(kept []*registry.Checkpoint) {
+	t.judge.file.Notes = nil
+	for _, c := range kept {
+		t.judge.file.Notes = append(t.judge.file.Notes, string(c.Note))
+	}
+}
+
+// assess judges what was opened, as the checkpoints in the file let it be said.
+func (t *trimming) assess() error {
+	j := t.judge
+	of := func(c compliance.Check) bool { return c.Code == CodeNotes }
+	j.checks[slices.IndexFunc(j.checks, of)].Detail = countNotes(len(j.file.Notes))
+	return j.mustRun([]step{
+		{CodeRecordSubmission, (*judge).checkSubmissions},
+		{CodeNotesUsed, func(*judge) (string, error) { return "", nil }}, // by those in the file, as its own verification tells
+		{CodeRuleset, (*judge).checkRuleset},
+		{CodeAssess, (*judge).assess},
+	})
+}
+
+// trim leaves out one checkpoint after the other, as long as the assessment is that under all of them.
+func (t *trimming) trim() error {
+	want, needed, kept := string(t.judge.stated), t.needed(), t.all
+	under := func(bounds []*registry.Checkpoint) error {
+		if err := t.open(bounds); err != nil {
+			return err
+		}
+		return t.assess()
+	}
+	for _, c := range t.all {
+		if slices.Contains(needed, c) {
+			continue
+		}
+		without := slices.DeleteFunc(slices.Clone(kept), func(o *registry.Checkpoint) bool { return o == c })
+		if under(without) == nil && string(t.judge.stated) == want {
+			kept = without
 		}
 	}
-	g.file.Notes = nil
-	for _, c := range kept {
-		g.file.Notes = append(g.file.Notes, string(c.Note))
-	}
-	return nil
+	t.show(kept)
+	return under(kept)
 }
 
-// judgeSteps are those whose outcome depends on the times.
-var judgeSteps = []step{
-	{CodeEngagementLadder, (*judge).checkLadder},
-	{CodeAttestation, (*judge).openRecords},
-	{CodeRecordSubmission, (*judge).checkSubmissions},
-	{CodeAssess, (*judge).assess},
-}
+// errOtherwise is returned when a file says something else than what was judged to make it.
+var errOtherwise = errors.New("with the checkpoints in the file alone the assessment is another")
 
-// state verifies the finished file and writes the assessment into it.
-func (g *gathering) state() (*File, *Result, error) {
-	f := g.file
-	j := &judge{file: f, trust: g.trust, memory: g.options.Memory}
-	r := j.verify(Options{}, func(j *judge) { f.Assessment = j.stated })
-	if r.Result == compliance.Fail {
-		return nil, nil, &CheckError{r.Checks[len(r.Checks)-1]}
-	}
-	data, err := f.Marshal()
+// state writes the file with its assessment, and reads and verifies what was written as anybody else will.
+func (g *gathering) state(stated []byte) (*File, []byte, *Result, error) {
+	g.file.Assessment = stated
+	data, err := g.file.Marshal()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	if _, err := Read(data); err != nil {
-		return nil, nil, err
+	f, err := Read(data)
+	if err != nil {
+		return nil, nil, nil, err
 	}
+	j := &judge{file: f, trust: g.trust, memory: g.options.Memory}
+	r := j.verify(Options{}, func(*judge) {})
+	if j.stated != nil && string(j.stated) != string(stated) {
+		return nil, nil, nil, errOtherwise
+	}
+	if r.Result == compliance.Fail {
+		return nil, nil, nil, &CheckError{r.Checks[len(r.Checks)-1]}
+	}
+	return f, data, r, nil
+}
+
+// report adds to the result of a file's verification what was found when the file was made.
+func (g *gathering) report(r *Result) {
 	r.Checks = slices.DeleteFunc(r.Checks, func(c compliance.Check) bool { return c.Code == CodeNotSealed }) // nobody has saved it yet
 	r.Checks = append(r.Checks, g.notes...)
 	if g.stale != "" {
 		r.Result = compliance.CannotTell
 		r.Checks = append(r.Checks, compliance.Check{Code: compliance.CodeHeadFresh, Result: compliance.CannotTell, Detail: g.stale})
 	}
-	return f, r, nil
 }

@@ -72,12 +72,9 @@ var assessmentNumber = regexp.MustCompile(`^[0-9A-Za-z-]{1,64}$`)
 // Seal signs a file as the verifier that saves it at a time under an assessment number: letters, digits and hyphens. A seal that would not
 // verify is not made: a [CheckError] with [CodeSealSigner] says that the file's trust list does not name the key as a verifier's.
 //
-// memory is that of the file's making; nil for a file from elsewhere.
-func Seal(f *File, trust Trust, by Sealer, number string, at time.Time, memory *Memory) error {
-	hash, err := f.unsealedHash()
-	if err != nil {
-		return err
-	}
+// hash is the SHA-256 of what [File.Marshal] makes of the file, which has no seal yet. memory is that of the file's making; nil for a file from
+// elsewhere.
+func Seal(f *File, hash registry.Hash, trust Trust, by Sealer, number string, at time.Time, memory *Memory) error {
 	payload, err := json.Marshal(sealClaims{hash, at.Unix(), number})
 	if err != nil {
 		return fmt.Errorf("encoding the seal: %w", err)
@@ -91,8 +88,8 @@ func Seal(f *File, trust Trust, by Sealer, number string, at time.Time, memory *
 		return err
 	}
 	j := &judge{file: &sealed, trust: trust, memory: memory, unsealed: &hash}
-	if !j.run(sealBasis()) || !j.run(sealSteps) {
-		return &CheckError{j.checks[len(j.checks)-1]}
+	if err := j.mustRun(append(sealBasis(), sealSteps...)); err != nil {
+		return err
 	}
 	f.Seal = sealed.Seal
 	return nil
@@ -100,7 +97,7 @@ func Seal(f *File, trust Trust, by Sealer, number string, at time.Time, memory *
 
 // sealBasis are the steps before those of the seal, as far as it rests on them: up to the trust lists, without the notes.
 func sealBasis() []step {
-	lists := slices.IndexFunc(verifySteps, func(s step) bool { return s.code == CodeListInclusion }) + 1
+	lists := stepOf(CodeListInclusion) + 1
 	return slices.DeleteFunc(slices.Clone(verifySteps[:lists]), func(s step) bool { return s.code == CodeNotes })
 }
 

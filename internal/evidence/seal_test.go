@@ -140,7 +140,7 @@ func TestSealIsNotMade(t *testing.T) {
 		{"no number", w.Verifier.Key, "", w.Now, evidence.CodeSealForm},
 		{"an hour early", w.Verifier.Key, evidencetest.Number, w.Now.Add(-time.Hour), evidence.CodeSealTime},
 	} {
-		err := evidence.Seal(f, w.Trust(), evidence.Sealer{Key: c.key}, c.number, c.at, nil)
+		err := evidence.Seal(f, registry.HashOf(evidencetest.Marshal(w, f)), w.Trust(), evidence.Sealer{Key: c.key}, c.number, c.at, nil)
 		var failed *evidence.CheckError
 		if !errors.As(err, &failed) || failed.Check.Code != c.code {
 			t.Errorf("%s: got %v, want %s", c.name, err, c.code)
@@ -165,7 +165,7 @@ func TestSealOfWhoLeft(t *testing.T) {
 		change(w, entities[len(entities)-1])
 		w.AddTrustList(entities...)
 		f := makeFile(t, w, w.Presentation(opened, credentials, statements))
-		err := evidence.Seal(f, w.Trust(), evidence.Sealer{Key: w.Verifier.Key}, evidencetest.Number, w.Now, nil)
+		err := evidence.Seal(f, registry.HashOf(evidencetest.Marshal(w, f)), w.Trust(), evidence.Sealer{Key: w.Verifier.Key}, evidencetest.Number, w.Now, nil)
 		var failed *evidence.CheckError
 		if !errors.As(err, &failed) || failed.Check.Code != evidence.CodeSealSigner {
 			t.Errorf("%s: got %v, want %s", name, err, evidence.CodeSealSigner)

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"akashi/compliance"
@@ -187,6 +188,19 @@ func (j *judge) run(steps []step) bool {
 		}
 	}
 	return true
+}
+
+// mustRun is run, and turns a failed check into an error.
+func (j *judge) mustRun(steps []step) error {
+	if j.run(steps) {
+		return nil
+	}
+	return &CheckError{j.checks[len(j.checks)-1]}
+}
+
+// stepOf returns the place of a code's step among those of the verification.
+func stepOf(code string) int {
+	return slices.IndexFunc(verifySteps, func(s step) bool { return s.code == code })
 }
 
 func (j *judge) note(c compliance.Check) { j.checks = append(j.checks, c) }

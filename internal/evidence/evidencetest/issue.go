@@ -297,7 +297,8 @@ const Number = "7F3K-Q2MX-91TD"
 // Seal saves a file, as the verifier does.
 func (w *World) Seal(f *evidence.File) {
 	w.TB.Helper()
-	check(w.TB, evidence.Seal(f, w.Trust(), evidence.Sealer{Key: w.Verifier.Key}, Number, w.Now, nil))
+	hash := registry.HashOf(Marshal(w, f))
+	check(w.TB, evidence.Seal(f, hash, w.Trust(), evidence.Sealer{Key: w.Verifier.Key}, Number, w.Now, nil))
 }
 
 // Edited signs an SD-JWT of the employer anew, with some of its visible claims changed.
