@@ -1,0 +1,435 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"akashi/internal/dcql"
+	"akashi/internal/keys"
+	"akashi/internal/oid4vc"
+	"akashi/internal/sdjwt"
+	"akashi/internal/statuslist"
+	"akashi/issuer"
+	"akashi/testdata/story"
+	"akashi/verifier"
+)
+
+// outsideSources are programs for Node.js in which implementations by others act as wallet, issuer and verifier.
+const outsideSources = "testdata/outside"
+
+// outsider is a process with implementations by others. It is told what to do, one line at a time.
+type outsider struct {
+	t   *testing.T
+	to  io.Writer
+	out *bufio.Reader
+}
+
+// startOutsider starts the outside implementations, or skips the test: AKASHI_OUTSIDE is the folder in which npm has installed what package.json
+// names. With AKASHI_OUTSIDE_REQUIRED=1 what is missing fails the test.
+func startOutsider(t *testing.T, ca string) *outsider {
+	t.Helper()
+	missing := t.Skipf
+	if os.Getenv("AKASHI_OUTSIDE_REQUIRED") != "" {
+		missing = t.Fatalf
+	}
+	folder := os.Getenv("AKASHI_OUTSIDE")
+	if folder == "" {
+		missing("AKASHI_OUTSIDE is not set: no implementation by others is tried (npm install in a copy of cmd/akashi/%s, and give that folder)", outsideSources)
+	}
+	node, err := exec.LookPath("node")
+	if err != nil {
+		missing("node is not installed: no implementation by others is tried")
+	}
+	dir := t.TempDir()
+	o := &outsider{t: t}
+	o.check(os.CopyFS(dir, os.DirFS(outsideSources)))
+	modules, err := filepath.Abs(filepath.Join(folder, "node_modules"))
+	o.check(err)
+	o.check(os.Symlink(modules, filepath.Join(dir, "node_modules")))
+	o.checkVersions(dir)
+	cmd := exec.CommandContext(t.Context(), node, filepath.Join(dir, "main.mjs"))
+	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+ca)
+	cmd.Stderr = t.Output()
+	o.to, err = cmd.StdinPipe()
+	o.check(err)
+	stdout, err := cmd.StdoutPipe()
+	o.check(err)
+	o.out = bufio.NewReader(stdout)
+	o.check(cmd.Start())
+	t.Cleanup(func() {
+		o.check(o.to.(io.Closer).Close())
+		_ = cmd.Wait() // the test's context may have killed it already
+	})
+	return o
+}
+
+func (o *outsider) check(err error) {
+	o.t.Helper()
+	if err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// checkVersions compares what is installed with what package.json asks for.
+func (o *outsider) checkVersions(dir string) {
+	o.t.Helper()
+	type pack struct {
+		Version      string
+		Dependencies map[string]string
+	}
+	read := func(elem ...string) (p pack) {
+		data, err := os.ReadFile(filepath.Join(append([]string{dir}, elem...)...))
+		o.check(err)
+		o.check(json.Unmarshal(data, &p))
+		return p
+	}
+	want := read("package.json").Dependencies
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if got := read("node_modules", name, "package.json").Version; got != want[name] {
+			o.t.Fatalf("AKASHI_OUTSIDE has %s %s, want %s: run npm install there with the package.json of %s", name, got, want[name], outsideSources)
+		}
+		o.t.Logf("%s %s", name, want[name])
+	}
+}
+
+// try tells one of the outside parties to do something, and returns what it says, or why it could not.
+func (o *outsider) try(who, act string, with, done any) string {
+	o.t.Helper()
+	line, err := json.Marshal(map[string]any{"who": who, "do": act, "with": with})
+	o.check(err)
+	_, err = o.to.Write(append(line, '\n'))
+	o.check(err)
+	said, err := o.out.ReadBytes('\n')
+	o.check(err)
+	var answer struct {
+		Done  json.RawMessage
+		Error string
+	}
+	o.check(json.Unmarshal(said, &answer))
+	if answer.Error == "" && done != nil {
+		o.check(json.Unmarshal(answer.Done, done))
+	}
+	return answer.Error
+}
+
+func (o *outsider) do(who, act string, with, done any) {
+	o.t.Helper()
+	if problem := o.try(who, act, with, done); problem != "" {
+		o.t.Fatalf("%s: %s", act, problem)
+	}
+}
+
+// outsideWorld is an instance over https, and outside parties that trust its authorities.
+type outsideWorld struct {
+	*player
+	*outsider
+	employer string
+}
+
+func newOutsideWorld(t *testing.T) *outsideWorld {
+	t.Helper()
+	cfg, err := initInstance(initOptions{dir: t.TempDir(), host: "localhost", now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &outsideWorld{outsider: startOutsider(t, cfg.path(fileCA)), player: &player{clock: new(storyClock), parties: map[string]story.Party{}, workers: map[string]*storyWorker{}}}
+	provider, err := keys.Generate(keys.ES256)
+	w.check(err)
+	w.check(os.WriteFile(cfg.path("provider.pub"), provider.Public().JWK(), 0o600))
+	cfg.VCI = VCIConfig{RatePerSecond: -1, WalletKeys: []string{"provider.pub"}}
+	w.in, err = startInstance(t.Context(), cfg, instanceOptions{epoch: 200 * time.Millisecond, log: slog.New(slog.DiscardHandler)})
+	t.Cleanup(func() { w.check(w.in.stop(context.WithoutCancel(t.Context()))) })
+	w.check(err)
+	w.clock.set(time.Now())
+	w.check(w.addParties(t.Context()))
+	w.employer = w.parties["employer-A"].ID
+	jwk, err := provider.MarshalJWK()
+	w.check(err)
+	w.do("wallet", "start", map[string]any{"provider": json.RawMessage(jwk), "roots": []string{w.read(fileCA), w.read(fileIssuerCA)}}, nil)
+	return w
+}
+
+func (w *outsideWorld) read(name string) string {
+	w.t.Helper()
+	data, err := os.ReadFile(w.in.cfg.path(name))
+	w.check(err)
+	return string(data)
+}
+
+// received is what the outside wallet says that it has collected.
+type received struct {
+	Version     string
+	Signed      bool
+	TokenType   string
+	Credentials []struct {
+		Compact, VCT, Typ, Type string
+		Claims                  map[string]any
+		Status                  map[string]any
+		Disclosable             []string
+	}
+	Seen []string
+}
+
+func (w *outsideWorld) offer(req issuer.OfferRequest) string {
+	w.t.Helper()
+	offer, err := w.in.admin().Offer(w.t.Context(), offerRequest{Org: w.employer, OfferRequest: req})
+	w.check(err)
+	return offer.Link
+}
+
+func (w *outsideWorld) receive(link string, with map[string]any) received {
+	w.t.Helper()
+	var got received
+	w.do("wallet", "receive", merge(map[string]any{"link": link}, with), &got)
+	return got
+}
+
+func merge(a, b map[string]any) map[string]any {
+	maps.Copy(a, b)
+	return a
+}
+
+// TestOutsideWalletCollects lets an outside wallet collect from our issuer. It verifies what it gets by the issuer's certificate, the type's metadata and
+// the status list.
+func TestOutsideWalletCollects(t *testing.T) {
+	w := newOutsideWorld(t)
+	for _, c := range []struct {
+		name  string
+		offer issuer.OfferRequest
+		with  map[string]any
+		count int
+		seen  string // requests and their answers, in this order with others between
+	}{
+		{"pre-authorized code, batch", issuer.OfferRequest{}, map[string]any{"batch": 20, "notify": "credential_accepted"}, 20,
+			"GET offers 200, GET .well-known 200, POST token 400, POST token 200, POST nonce 200, POST credential 200, GET types 200, POST notification 204"},
+		{"transaction code", issuer.OfferRequest{TxCode: "4935"}, map[string]any{"txCode": "4935"}, 1, "POST token 200, POST credential 200"},
+		{"several requests", issuer.OfferRequest{Scheme: "haip-vci://"}, map[string]any{"requests": 2}, 2, "POST token 200, POST credential 200, POST nonce 200, POST credential 200"},
+		{"by value, key named by did:jwk", issuer.OfferRequest{ByValue: true}, map[string]any{"did": true}, 1, "POST token 200, POST credential 200"},
+		{"EdDSA", issuer.OfferRequest{}, map[string]any{"alg": "EdDSA"}, 1, "POST token 200, POST credential 200"},
+		{"attested", issuer.OfferRequest{}, map[string]any{"attested": "challenge"}, 1, "POST challenge 200, POST token 200, POST credential 200"},
+		{"authorization code", issuer.OfferRequest{Authorize: true}, map[string]any{"notify": "credential_deleted"}, 1,
+			"POST par 400, POST par 201, GET authorize 200, POST authorize 303, POST token 200, POST nonce 200, POST credential 200, POST notification 204"},
+		{"authorization code, attested", issuer.OfferRequest{Authorize: true}, map[string]any{"attested": "challenge", "batch": 2}, 2,
+			"POST challenge 200, POST par 201, POST authorize 303, POST challenge 200, POST token 200, POST credential 200"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.offer.Type, c.offer.Example = "staff-card", true
+			got := w.receive(w.offer(c.offer), c.with)
+			if len(got.Credentials) != c.count || !got.Signed || got.TokenType != "DPoP" || got.Version != "V1" {
+				t.Errorf("%d credentials of %s, metadata signed: %t, token type %s", len(got.Credentials), got.Version, got.Signed, got.TokenType)
+			}
+			for _, one := range got.Credentials {
+				if one.Type != one.VCT || one.Typ != "dc+sd-jwt" || one.Status == nil || one.Claims["number"] == nil {
+					t.Errorf("got %+v", one)
+				}
+			}
+			if !inOrder(got.Seen, strings.Split(c.seen, ", ")) {
+				t.Errorf("it went %v", got.Seen)
+			}
+		})
+	}
+}
+
+// inOrder reports whether the wanted requests are among the seen ones in that order. "GET offers 200" is a GET with offers in its path, answered with 200.
+func inOrder(seen, want []string) bool {
+	for _, line := range seen {
+		if len(want) == 0 {
+			break
+		}
+		parts := strings.Fields(want[0])
+		if strings.HasPrefix(line, parts[0]) && strings.Contains(line, "/"+parts[1]) && strings.HasSuffix(line, parts[2]) {
+			want = want[1:]
+		}
+	}
+	return len(want) == 0
+}
+
+// TestOutsideWalletIsRefused: the outside wallet understands why, and what was revoked it finds revoked.
+func TestOutsideWalletIsRefused(t *testing.T) {
+	w := newOutsideWorld(t)
+	for _, c := range []struct {
+		name  string
+		offer issuer.OfferRequest
+		with  map[string]any
+		want  string
+	}{
+		{"wrong transaction code", issuer.OfferRequest{TxCode: "4935"}, map[string]any{"txCode": "4936"}, "invalid_grant"},
+		{"no transaction code", issuer.OfferRequest{TxCode: "4935"}, map[string]any{}, "requires a 'tx_code'"},
+		{"attested without challenge", issuer.OfferRequest{}, map[string]any{"attested": "library"}, "use_attestation_challenge"},
+		{"alg that is not announced", issuer.OfferRequest{}, map[string]any{"alg": "ES384"}, "does not support the 'ES384' alg"},
+	} {
+		c.offer.Type, c.offer.Example = "staff-card", true
+		if got := w.try("wallet", "receive", merge(map[string]any{"link": w.offer(c.offer)}, c.with), nil); !strings.Contains(got, c.want) {
+			t.Errorf("%s: got %q, want %s", c.name, got, c.want)
+		}
+	}
+	link := w.offer(issuer.OfferRequest{Type: "staff-card", Example: true})
+	card := w.receive(link, nil).Credentials[0]
+	if got := w.try("wallet", "receive", map[string]any{"link": link}, nil); !strings.Contains(got, "404") {
+		t.Errorf("an offer taken twice: got %q", got)
+	}
+	id := must(sdjwt.Parse(card.Compact))(t).ID()
+	w.expectStatuses("valid")
+	for _, step := range []struct {
+		status statuslist.Status
+		want   string
+	}{{statuslist.Suspended, "Status is not valid"}, {statuslist.Valid, "valid"}, {statuslist.Invalid, "Status is not valid"}} {
+		_, err := w.in.admin().Revoke(t.Context(), revokeRequest{Org: w.employer, ID: id, Revocation: issuer.Revocation{Status: step.status, Reason: "test"}})
+		w.check(err)
+		w.expectStatuses(step.want)
+	}
+}
+
+// expectStatuses lets the outside library read the status list for the one credential that its wallet holds.
+func (w *outsideWorld) expectStatuses(want string) {
+	w.t.Helper()
+	var got []string
+	w.do("wallet", "statuses", nil, &got)
+	if !slices.Equal(got, []string{want}) {
+		w.t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// presented is what the outside wallet says of an answer.
+type presented struct {
+	Status  int            // of the verifier's answer
+	Body    map[string]any // of it
+	Enc     string
+	Prefix  string
+	Queries map[string]int // credentials given
+	Seen    []string
+}
+
+func (w *outsideWorld) ask(o verifier.CreateOptions) *verifier.View {
+	w.t.Helper()
+	view, err := w.in.verifier.Create(w.t.Context(), o)
+	w.check(err)
+	return view
+}
+
+func (w *outsideWorld) session(id string) *verifier.View {
+	w.t.Helper()
+	view, err := w.in.verifier.Session(w.t.Context(), id)
+	w.check(err)
+	return view
+}
+
+func (w *outsideWorld) present(link string, with map[string]any) presented {
+	w.t.Helper()
+	var got presented
+	w.do("wallet", "present", merge(map[string]any{"link": link}, with), &got)
+	return got
+}
+
+// TestOutsideWalletPresents lets an outside wallet answer our verifier, in every way that the verifier can ask.
+func TestOutsideWalletPresents(t *testing.T) {
+	w := newOutsideWorld(t)
+	card := w.receive(w.offer(issuer.OfferRequest{Type: "staff-card", Example: true}), map[string]any{"batch": 3}).Credentials[0]
+	query := func() *dcql.Query {
+		return &dcql.Query{Credentials: []dcql.Credential{{
+			ID: "card", Format: dcql.FormatSDJWTVC, Multiple: true, Meta: &dcql.Meta{VCTs: []string{card.VCT}},
+			Claims: []dcql.Claim{{ID: "n", Path: dcql.Path{"number"}}, {ID: "x", Path: dcql.Path{"nothing"}}}, ClaimSets: [][]string{{"n", "x"}, {"n"}},
+		}}}
+	}
+	transaction := base64.RawURLEncoding.EncodeToString([]byte(`{"type":"example","credential_ids":["card"]}`))
+	for _, c := range []struct {
+		name string
+		o    verifier.CreateOptions
+		with map[string]any
+		want presented
+	}{
+		{"x509_hash, A256GCM", verifier.CreateOptions{}, map[string]any{"enc": "A256GCM"}, presented{Prefix: oid4vc.PrefixX509Hash, Enc: "A256GCM"}},
+		{"x509_hash, A128GCM, multiple", verifier.CreateOptions{}, map[string]any{"enc": "A128GCM", "multiple": true}, presented{Prefix: oid4vc.PrefixX509Hash, Enc: "A128GCM", Queries: map[string]int{"card": 3}}},
+		{"x509_san_dns, request by POST with wallet_nonce", verifier.CreateOptions{Prefix: oid4vc.PrefixX509SANDNS, Post: true}, nil, presented{Prefix: oid4vc.PrefixX509SANDNS, Enc: "A256GCM", Seen: []string{"POST request 200"}}},
+		{"decentralized_identifier", verifier.CreateOptions{Prefix: oid4vc.PrefixDID}, nil, presented{Prefix: oid4vc.PrefixDID, Enc: "A256GCM"}},
+		{"redirect_uri, the whole request in the link", verifier.CreateOptions{Prefix: oid4vc.PrefixRedirectURI, Mode: oid4vc.ModeDirectPost}, nil, presented{Prefix: oid4vc.PrefixRedirectURI}},
+		{"direct_post", verifier.CreateOptions{Mode: oid4vc.ModeDirectPost}, nil, presented{Prefix: oid4vc.PrefixX509Hash}},
+		{"transaction_data", verifier.CreateOptions{TransactionData: []string{transaction}}, nil, presented{Prefix: oid4vc.PrefixX509Hash, Enc: "A256GCM"}},
+		{"the same device", verifier.CreateOptions{SameDevice: true, Browser: strings.Repeat("b", 43)}, nil, presented{Prefix: oid4vc.PrefixX509Hash, Enc: "A256GCM"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.o.Query = query()
+			view := w.ask(c.o)
+			got := w.present(view.Link, merge(map[string]any{}, c.with))
+			if c.want.Queries == nil {
+				c.want.Queries = map[string]int{"card": 1}
+			}
+			if got.Status != http.StatusOK || got.Prefix != c.want.Prefix || got.Enc != c.want.Enc || !maps.Equal(got.Queries, c.want.Queries) || !inOrder(got.Seen, c.want.Seen) {
+				t.Fatalf("got %+v", got)
+			}
+			want := verifier.Answered
+			if c.o.SameDevice {
+				want = verifier.Returning
+				if back, _ := got.Body["redirect_uri"].(string); !strings.HasPrefix(back, w.in.cfg.Verifier.URL) {
+					t.Errorf("it is led to %q", back)
+				}
+			}
+			if view = w.session(view.ID); view.Status != want {
+				t.Fatalf("got %+v", view)
+			}
+			if want == verifier.Answered {
+				w.checkShown(view.Result, got.Queries["card"])
+			}
+		})
+	}
+}
+
+// checkShown: what was asked for is shown, and nothing else that can be withheld.
+func (w *outsideWorld) checkShown(result json.RawMessage, count int) {
+	w.t.Helper()
+	var shown struct {
+		Credentials map[string][]struct{ Claims map[string]any }
+	}
+	w.check(json.Unmarshal(result, &shown))
+	if len(shown.Credentials["card"]) != count {
+		w.t.Fatalf("got %s", result)
+	}
+	for _, one := range shown.Credentials["card"] {
+		if number, _ := one.Claims["number"].(string); !strings.HasPrefix(number, "S-") || one.Claims["department"] != nil {
+			w.t.Errorf("got %s", result)
+		}
+	}
+}
+
+// TestOutsideWalletDoesNotPresent: a wallet that refuses, that has nothing to show, or that answers another request.
+func TestOutsideWalletDoesNotPresent(t *testing.T) {
+	w := newOutsideWorld(t)
+	card := w.receive(w.offer(issuer.OfferRequest{Type: "staff-card", Example: true}), nil).Credentials[0]
+	query := func(vct string) *dcql.Query {
+		return &dcql.Query{Credentials: []dcql.Credential{{ID: "card", Format: dcql.FormatSDJWTVC, Meta: &dcql.Meta{VCTs: []string{vct}}, Claims: []dcql.Claim{{Path: dcql.Path{"number"}}}}}}
+	}
+	for _, c := range []struct {
+		name, act, vct string
+		with           map[string]any
+		answer         int
+		status         verifier.Status
+		reason         string
+	}{
+		{"refused", "refuse", card.VCT, map[string]any{"clear": true}, http.StatusOK, verifier.Refused, oid4vc.CodeAccessDenied},
+		{"refused, encrypted", "refuse", card.VCT, nil, http.StatusOK, verifier.Refused, oid4vc.CodeAccessDenied},
+		{"nothing to show", "present", "https://other.example/card", nil, http.StatusOK, verifier.Refused, oid4vc.CodeAccessDenied},
+		{"another nonce", "present", card.VCT, map[string]any{"spoil": "nonce"}, http.StatusBadRequest, verifier.Failed, "kb.nonce"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			view := w.ask(verifier.CreateOptions{Query: query(c.vct)})
+			var got presented
+			w.do("wallet", c.act, merge(map[string]any{"link": view.Link}, c.with), &got)
+			if view = w.session(view.ID); got.Status != c.answer || view.Status != c.status || view.Reason != c.reason {
+				t.Errorf("got %d %v, %+v", got.Status, got.Body, view)
+			}
+		})
+	}
+}

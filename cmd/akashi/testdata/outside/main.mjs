@@ -1,0 +1,14 @@
+// Reads one JSON object a line, {"who", "do", "with"}, and writes one for each: {"done"} or {"error"}.
+import { createInterface } from 'node:readline'
+import { Wallet } from './wallet.mjs'
+
+const actors = { wallet: new Wallet() }
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { who, do: act, with: options } = JSON.parse(line)
+  const answer = await actors[who][act](options).then(
+    done => ({ done }),
+    error => ({ error: `${error.name}: ${error.message} ${error.cause?.message ?? ''} ${error.response?.credentialErrorResponseResult ? JSON.stringify(error.response.credentialErrorResponseResult.data) : ''}` }),
+  )
+  process.stdout.write(JSON.stringify(answer) + '\n')
+}
