@@ -211,7 +211,7 @@ func secretsOf(disclosed []sdjwt.DisclosedClaim) (map[attestation.Stream]map[att
 }
 
 func (j *judge) readClaims() (string, error) {
-	claims, err := attestation.Decode(attestation.TypeEngagement.VCT(), j.engagement.verified.Claims)
+	claims, err := j.memory.decode(attestation.TypeEngagement.VCT(), j.engagement.verified)
 	if err != nil {
 		return "", err
 	}
@@ -305,7 +305,7 @@ func (j *judge) checkLadder() (string, error) {
 			if shown {
 				return "", err
 			}
-			unread = unread || r.a == nil
+			unread = unread || !r.kept
 			passed++
 			continue
 		}

@@ -76,7 +76,7 @@ func (j *judge) openRecord(r *rung) error {
 	case r.record.Erased:
 		r.entry.Reason = ReasonErased
 		return errors.New("the record was erased")
-	case r.a == nil:
+	case !r.kept:
 		r.entry.Reason = ReasonUnavailable
 		return errors.New("the record is not to be had")
 	case !r.opens:

@@ -43,7 +43,7 @@ type rung struct {
 	value     registry.Value
 	effective uint64 // the greatest index among the ladder's rungs 0..n
 
-	a         []byte // nil when it is not to be had
+	kept      bool // A is to be had
 	opens     bool
 	jwt       string // what A holds, where it opens
 	presented string // the credential shown with it, "" for none
@@ -231,7 +231,7 @@ func (j *judge) checkInclusions() (string, error) {
 	return "", nil
 }
 
-// checkValues restores the sealed boxes and checks them against what the log committed to.
+// checkValues takes what the sealed boxes hold and checks them against what the log committed to.
 func (j *judge) checkValues() (string, error) {
 	next := 0
 	for _, r := range j.rungs {
@@ -248,7 +248,10 @@ func (j *judge) checkValues() (string, error) {
 				return "", &failure{CodeAttestation, fmt.Errorf("%s: the credential that it holds is not in the presentation", r)}
 			}
 		}
-		if err := r.restore(); err != nil {
+		if r.unpack(); j.making { // out of a box of the value that the registry says
+			continue
+		}
+		if err := r.checkBox(); err != nil {
 			return "", fmt.Errorf("%s: %w", r, err)
 		}
 	}
@@ -258,27 +261,35 @@ func (j *judge) checkValues() (string, error) {
 	return "", nil
 }
 
+// unpack takes what the record says of the box.
+func (r *rung) unpack() {
+	rec := r.record
+	r.opens, r.kept = len(rec.Nonce) > 0, len(rec.Nonce) > 0 || len(rec.A) > 0
+	if !r.opens {
+		return
+	}
+	if r.jwt = rec.JWT; r.jwt == "" {
+		r.jwt = jwtOf(r.presented)
+	}
+}
+
 var errBoxForm = errors.New("the box must come as nonce and JWT, or whole where it does not open, or not at all")
 
-// restore takes A from the record, or seals it anew from the nonce and the JWT: the same secret, key, nonce and content give the same
+// checkBox takes A from the record, or seals it anew from the nonce and the JWT: the same secret, key, nonce and content give the same
 // octets, and a content has one padding.
-func (r *rung) restore() (err error) {
-	rec := r.record
+func (r *rung) checkBox() (err error) {
+	rec, a := r.record, []byte(nil)
 	switch {
-	case len(rec.Nonce) > 0:
-		if r.jwt = rec.JWT; r.jwt == "" {
-			r.jwt = jwtOf(r.presented)
-		}
+	case r.opens:
 		nonce := bytes.NewReader(rec.Nonce)
-		if r.a, err = registry.SealA(nonce, r.secret, rec.Key, r.jwt); err != nil || nonce.Len() > 0 || len(rec.A) > 0 || rec.Erased {
+		if a, err = registry.SealA(nonce, r.secret, rec.Key, r.jwt); err != nil || nonce.Len() > 0 || len(rec.A) > 0 || rec.Erased {
 			return errBoxForm
 		}
-		r.opens = true
-	case len(rec.A) > 0:
+	case r.kept:
 		if _, err := registry.OpenA(r.secret, rec.Key, rec.A); err == nil || rec.JWT != "" || rec.Erased {
 			return errBoxForm
 		}
-		r.a = rec.A
+		a = rec.A
 	default:
 		if rec.JWT != "" || rec.HB != nil {
 			return errBoxForm
@@ -292,7 +303,7 @@ func (r *rung) restore() (err error) {
 		}
 		hb = *rec.HB
 	}
-	if registry.ValueOfHashes(registry.HashOf(r.a), hb) != r.value {
+	if registry.ValueOfHashes(registry.HashOf(a), hb) != r.value {
 		return errors.New("the sealed box is not the one that the log committed to")
 	}
 	return nil

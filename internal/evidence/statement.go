@@ -20,7 +20,7 @@ type statement struct {
 func (j *judge) openStatements() (string, error) {
 	seen := make(map[string]bool)
 	for i, compact := range j.file.Presentation.Statements {
-		s, err := openStatement(compact, j.engagement.verified.Holder)
+		s, err := j.memory.statement(compact, j.engagement.verified.Holder)
 		if err != nil {
 			return "", fmt.Errorf("statement %d: %w", i, err)
 		}
@@ -35,22 +35,21 @@ func (j *judge) openStatements() (string, error) {
 
 // CheckStatement verifies a statement outside of a file, with the key that the worker's engagement confirms, and returns its ID.
 func CheckStatement(compact string, holder keys.Public) (id string, err error) {
-	s, err := openStatement(compact, holder)
+	s, err := (*Memory)(nil).statement(compact, holder)
 	if err != nil {
 		return "", err
 	}
 	return s.id, nil
 }
 
-// openStatement verifies a statement: an SD-JWT VC that the holder's own key signed, named by its thumbprint, without certificate, issuer
+// statement verifies a statement: an SD-JWT VC that the holder's own key signed, named by its thumbprint, without certificate, issuer
 // and confirmation key.
-func openStatement(compact string, holder keys.Public) (*statement, error) {
-	u, err := sdjwt.Parse(compact)
+func (m *Memory) statement(compact string, holder keys.Public) (*statement, error) {
+	u, err := m.parse(compact)
 	if err != nil {
 		return nil, err
 	}
-	vct := attestation.TypeWorkerStatement.VCT()
-	v, err := u.Verify(holder, sdjwt.Expect{Algs: algs, VCT: []string{vct}})
+	v, err := m.verify(u, compact, holder, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -62,10 +61,11 @@ func openStatement(compact string, holder keys.Public) (*statement, error) {
 			return nil, fmt.Errorf("a statement has no claim %s", name)
 		}
 	}
+	vct := attestation.TypeWorkerStatement.VCT()
 	if v.Claims["vct"] != vct {
 		return nil, sdjwt.ErrVCT
 	}
-	claims, err := attestation.Decode(vct, v.Claims)
+	claims, err := m.decode(vct, v)
 	if err != nil {
 		return nil, err
 	}
