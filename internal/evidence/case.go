@@ -60,6 +60,8 @@ func (j *judge) caseOf() *Case {
 		}
 		c.Present++
 		switch {
+		case r.isCopy:
+			c.Credentials[r.index] = joined(r.jwt, r.presented)
 		case r.presented != "":
 			c.Credentials[r.index] = r.presented
 		case r.jwt != "":

@@ -29,6 +29,7 @@ const (
 	CodeEngagementInForce   = "engagement.in_force"
 	CodeAttestation         = "presentation.attestation"
 	CodeKBAttestation       = "kb.attestation"
+	CodeCopyDiffers         = "copy.differs"
 	CodeNotLogged           = "presentation.not_logged"
 	CodeRecordSubmission    = "record.submission"
 	CodeNotesUsed           = "checkpoint.notes_used"
@@ -73,6 +74,7 @@ var Codes = []struct{ Code, Meaning string }{
 	{CodeEngagementInForce, "the engagement shown is the last of its ladder; unknown when a later one is in force or cannot be read"},
 	{CodeAttestation, "every presented attestation is the valid record of a slot that was opened"},
 	{CodeKBAttestation, "the holder signed each attestation's presentation, for the same audience and nonce as the engagement's"},
+	{CodeCopyDiffers, "the copy that is shown of a record was signed by the record's issuer and says what the record says"},
 	{CodeNotLogged, "a presented credential stands in no opened slot and counts for nothing; noted when a file is made"},
 	{CodeRecordSubmission, "the submission shown with a junk record is that of an accredited submitter over this record"},
 	{CodeNotesUsed, "every further checkpoint bounds the time of a record"},

@@ -56,7 +56,7 @@ func (j *judge) openRecords() (string, error) {
 				if !j.making {
 					return "", err
 				}
-				r.dropped, r.presented, r.cached = err, "", nil
+				r.dropped, r.presented, r.isCopy, r.cached = err, "", false, nil
 				_ = j.openRecord(r) // without the presentation; the entry says what it is worth
 			}
 			members++
@@ -162,14 +162,22 @@ func (j *judge) verifyRecord(r *rung) *verifiedRecord {
 	v := new(verifiedRecord)
 	r.cached = v
 	compact, kb := r.presented, j.keyBinding()
-	if compact == "" {
+	switch {
+	case r.isCopy:
+		compact, kb = joined(r.jwt, r.presented), nil
+	case compact == "":
 		compact, kb = r.jwt+"~", nil
 	}
 	if v.Verified, v.entity, v.key, v.err = j.verifyJWT(r, compact, kb); v.err != nil {
+		if r.isCopy { // it discloses what the record does not have
+			v.err = copyFailure(v.err)
+		}
 		return v
 	}
-	if shown := j.engagement.verified.KB; v.KB != nil && (v.KB.Aud != shown.Aud || v.KB.Nonce != shown.Nonce) {
-		v.err = &failure{CodeKBAttestation, errors.New("its presentation was made for another audience or nonce than the engagement's")}
+	if v.err = j.checkShownTogether(v.Verified); v.err == nil && r.isCopy {
+		v.err = copyFailure(j.checkCopy(r, v))
+	}
+	if v.err != nil {
 		return v
 	}
 	vct := r.slot.stream.Type().VCT()

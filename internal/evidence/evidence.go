@@ -8,7 +8,7 @@
 // Use: [Make] builds a file from a presentation and a registry; [Seal] lets a verifier sign it; [Read] and [File.Marshal] are exact inverses;
 // [Verify] repeats everything with the pinned policies and the trust anchor's key.
 //
-// Left out: copies of an attestation under another wallet key (claim "logged"), status lists, outage records, and fraud proofs.
+// Left out: status lists, outage records, and fraud proofs.
 package evidence
 
 import (
@@ -76,7 +76,7 @@ type TrustList struct {
 // map proof, and the sealed box A comes in one of these forms:
 //
 //	nonce          A is sealed anew from the nonce and the next presented credential, or the presented engagement
-//	nonce, jwt     A is sealed anew from the nonce and the JWT
+//	nonce, jwt     A is sealed anew from the nonce and the JWT, of which the next presented credential may be a copy
 //	a              A as it is, where it does not open
 //	none of them   A is not to be had; or, for a statement, not needed, since its key follows from the statement itself
 type Record struct {

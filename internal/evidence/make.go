@@ -443,11 +443,12 @@ func (g *gathering) fillSlots() {
 	f := g.file
 	shown := make(map[string]string)
 	for i, compact := range g.presentation.Attestations {
-		if _, twice := shown[jwtOf(compact)]; twice {
+		name := belongsTo(compact)
+		if _, twice := shown[name]; twice {
 			g.note("credential %d is left out: it was presented twice", i)
 			continue
 		}
-		shown[jwtOf(compact)] = compact
+		shown[name] = compact
 	}
 	for _, s := range g.judge.slots {
 		for n := 0; n < registry.MaxRungs; n++ {
@@ -477,7 +478,7 @@ func (g *gathering) bareRecord(k registry.Key) Record {
 }
 
 // record returns the record at a key in the form that [Record] describes, and the presented credential that it holds, which is taken out
-// of shown (by JWT). A box that is not the one of the map's value is not to be had.
+// of shown (see [belongsTo]). A box that is not the one of the map's value is not to be had.
 func (g *gathering) record(k registry.Key, secret registry.Secret, shown map[string]string) (r Record, taken string) {
 	r = g.bareRecord(k)
 	m := g.found[k].Member
@@ -500,10 +501,12 @@ func (g *gathering) record(k registry.Key, secret registry.Secret, shown map[str
 		return r, ""
 	}
 	r.Nonce = m.A[:nonceSize]
-	if taken = shown[jwt]; taken == "" {
-		r.JWT = jwt
+	name := jwt
+	if taken = shown[name]; taken == "" {
+		name = idOf(jwt)
+		r.JWT, taken = jwt, shown[name]
 	}
-	delete(shown, jwt)
+	delete(shown, name)
 	return r, taken
 }
 
@@ -571,12 +574,12 @@ func (g *gathering) dropPresented(j *judge) {
 	for _, r := range j.rungs {
 		if r.dropped != nil {
 			r.record.JWT = r.jwt
-			dropped[r.jwt] = true
+			dropped[r.jwt], dropped[idOf(r.jwt)] = true, true
 			g.note("a credential is left out: %v", r.dropped)
 		}
 	}
 	p := &g.file.Presentation
-	p.Attestations = slices.DeleteFunc(p.Attestations, func(compact string) bool { return dropped[jwtOf(compact)] })
+	p.Attestations = slices.DeleteFunc(p.Attestations, func(compact string) bool { return dropped[belongsTo(compact)] })
 }
 
 // attachSubmissions shows who wrote junk, where the submission proves it.

@@ -12,7 +12,7 @@ import (
 var ErrPresentation = errors.New("presentation")
 
 // Presentation is what the holder showed: the engagement and the attestations as SD-JWT with key binding, each with the disclosures
-// that the holder chose, and the worker's own statements as SD-JWT. Attestations in an evidence file are in the order of the records that
+// that the holder chose, and the worker's own statements as SD-JWT. An attestation may be a copy under another wallet key. Attestations in an evidence file are in the order of the records that
 // they belong to. The same JSON is the presentation file that a wallet writes.
 type Presentation struct {
 	Engagement   string   `json:"engagement"`

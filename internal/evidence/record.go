@@ -47,6 +47,7 @@ type rung struct {
 	opens     bool
 	jwt       string // what A holds, where it opens
 	presented string // the credential shown with it, "" for none
+	isCopy    bool   // that is a copy of what A holds
 
 	cached     *verifiedRecord
 	engagement *attestation.Engagement // of ofLadder, once verified
@@ -248,7 +249,12 @@ func (j *judge) checkValues() (string, error) {
 				return "", &failure{CodeAttestation, fmt.Errorf("%s: the credential that it holds is not in the presentation", r)}
 			}
 		}
-		if r.unpack(); j.making { // out of a box of the value that the registry says
+		r.unpack()
+		if j.isCopy(r, next) {
+			r.presented, r.isCopy = j.file.Presentation.Attestations[next], true
+			next++
+		}
+		if j.making { // out of a box of the value that the registry says
 			continue
 		}
 		if err := r.checkBox(); err != nil {
