@@ -12,17 +12,22 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"akashi/attestation"
+	"akashi/compliance"
 	"akashi/internal/dcql"
+	"akashi/internal/evidence"
 	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
 	"akashi/internal/sdjwt"
 	"akashi/internal/statuslist"
 	"akashi/issuer"
+	"akashi/schemas"
 	"akashi/testdata/story"
 	"akashi/verifier"
 )
@@ -38,20 +43,19 @@ type outsider struct {
 }
 
 // startOutsider starts the outside implementations, or skips the test: AKASHI_OUTSIDE is the folder in which npm has installed what package.json
-// names. With AKASHI_OUTSIDE_REQUIRED=1 what is missing fails the test.
+// names. Once it is set, what is missing fails the test.
 func startOutsider(t *testing.T, ca string) *outsider {
 	t.Helper()
-	missing := t.Skipf
-	if os.Getenv("AKASHI_OUTSIDE_REQUIRED") != "" {
-		missing = t.Fatalf
+	if testing.Short() {
+		t.Skip("a short test tries no implementation by others")
 	}
 	folder := os.Getenv("AKASHI_OUTSIDE")
 	if folder == "" {
-		missing("AKASHI_OUTSIDE is not set: no implementation by others is tried (npm install in a copy of cmd/akashi/%s, and give that folder)", outsideSources)
+		t.Skipf("AKASHI_OUTSIDE is not set: no implementation by others is tried (npm install in a copy of cmd/akashi/%s, and give that folder)", outsideSources)
 	}
 	node, err := exec.LookPath("node")
 	if err != nil {
-		missing("node is not installed: no implementation by others is tried")
+		t.Fatal("node is not installed, and AKASHI_OUTSIDE asks for it: install Node.js 20 or newer")
 	}
 	dir := t.TempDir()
 	o := &outsider{t: t}
@@ -432,4 +436,102 @@ func TestOutsideWalletDoesNotPresent(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOutsideWalletAssessed: a wallet that knows nothing of Akashi collects an engagement and copies of the wage payments of a year, and answers an assessment.
+// With its period secrets alone the whole timeline is judged, and with the copies the amounts are.
+func TestOutsideWalletAssessed(t *testing.T) {
+	w := newOutsideWorld(t)
+	w.receive(w.offer(issuer.OfferRequest{Type: "engagement", Claims: w.contractOfA(), Reference: "1042"}), map[string]any{"notify": "credential_accepted"})
+	months := w.payAll()
+	got := w.receive(w.offer(issuer.OfferRequest{Type: "wage-payment", Reference: "1042"}), map[string]any{"requests": len(months)})
+	var periods []string
+	for _, one := range got.Credentials {
+		period, _ := one.Claims["period"].(string)
+		periods = append(periods, period)
+	}
+	if slices.Sort(periods); !slices.Equal(periods, months) {
+		t.Errorf("copies of %v, want %v", periods, months)
+	}
+	w.check(w.in.registry.WaitAudited(t.Context()))
+	for _, c := range []struct {
+		name      string
+		o         verifier.CreateOptions
+		with      map[string]any
+		queries   []map[string]int // credentials given in each step
+		disclosed int              // wage payments with their amounts
+	}{
+		{"with multiple", verifier.CreateOptions{}, map[string]any{"multiple": true}, []map[string]int{{"engagement": 1}, {"engagement": 1, "wage-payment": len(months)}}, len(months)},
+		{"without multiple", verifier.CreateOptions{}, nil, []map[string]int{{"engagement": 1}, {"engagement": 1, "wage-payment": 1}}, 1},
+		{"one step", verifier.CreateOptions{OneStep: true, From: storyFrom, To: storyTo}, map[string]any{"multiple": true}, []map[string]int{{"engagement": 1, "wage-payment": len(months)}}, len(months)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			view := w.ask(c.o)
+			var steps []map[string]int
+			for view.Status == verifier.Waiting {
+				steps = append(steps, w.present(view.Link, merge(map[string]any{}, c.with)).Queries)
+				view = w.session(view.ID)
+			}
+			if view.Status != verifier.Answered || !reflect.DeepEqual(steps, c.queries) {
+				t.Fatalf("got %v after %v", view, steps)
+			}
+			w.checkTimeline(view.ID, months, c.disclosed)
+		})
+	}
+}
+
+// payAll imports what employer A paid in a year, and returns the months.
+func (w *outsideWorld) payAll() (months []string) {
+	w.t.Helper()
+	for _, it := range story.Timeline() {
+		if it.Action == "import" && it.Actor == "employer-A" && it.Type == attestation.TypeWagePayment && !it.Correct {
+			w.check(w.importFile(w.t.Context(), it))
+			months = append(months, string(it.Period))
+		}
+	}
+	return months
+}
+
+// checkTimeline looks into the evidence file of an assessment: every month has its record, and of as many as were presented the amounts are known.
+func (w *outsideWorld) checkTimeline(id string, months []string, disclosed int) {
+	w.t.Helper()
+	data, err := w.in.verifier.Evidence(w.t.Context(), id)
+	w.check(err)
+	trust, err := w.in.cfg.trust()
+	w.check(err)
+	result, c := evidence.VerifyCase(data, trust, evidence.Options{})
+	if result.Result != compliance.Pass {
+		w.t.Fatalf("got %v: %+v", result.Result, result.Checks)
+	}
+	var paid []string
+	shown := 0
+	for _, l := range c.Ladders {
+		if l.Stream != attestation.WageEmployer || len(l.Rungs) == 0 {
+			continue
+		}
+		paid = append(paid, string(l.Period))
+		if p, ok := l.Rungs[0].Claims.(*attestation.WagePayment); ok && l.Rungs[0].Presented && p.Net != nil {
+			shown++
+		}
+	}
+	if !slices.Equal(paid, months) || shown != disclosed {
+		w.t.Errorf("records of %v, %d of them with amounts; want %v, %d", paid, shown, months, disclosed)
+	}
+	counts := result.Assessment.Counts
+	if total := len(result.Assessment.Findings); total < len(months) || counts["contradicted"] > 0 {
+		w.t.Errorf("%d findings: %v", total, counts)
+	}
+	w.t.Logf("%d findings: %v", len(result.Assessment.Findings), counts)
+}
+
+// contractOfA are the claims of worker A's engagement.
+func (w *outsideWorld) contractOfA() json.RawMessage {
+	w.t.Helper()
+	claims := map[string]any{}
+	w.check(json.Unmarshal(schemas.Example(attestation.TypeEngagement.VCT()), &claims))
+	delete(claims, "slots")
+	delete(claims, "delivery_proof")
+	data, err := json.Marshal(claims)
+	w.check(err)
+	return data
 }
