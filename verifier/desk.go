@@ -25,14 +25,18 @@ type DeskConfig struct {
 	Longest    time.Duration // nobody stays signed in for longer: 10 hours
 
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For names the client, for the limits of rate
+
+	Streams          int // of events that are open at once, in all: 2,000
+	StreamsPerClient int // and for one client: 100, since an office may have one address
 }
 
 // Desk is the reviewer's desk, and the public pages beside it: it opens cases, asks wallets through [VP], shows and keeps what they answer, and writes
 // down who saw what. Without signing in, a worker makes an assessment for submission, and anybody verifies one again.
 type Desk struct {
 	DeskConfig
-	vp     *VP
-	limits limits
+	vp      *VP
+	limits  limits
+	streams streams
 }
 
 // ErrDeskConfig is returned for a configuration that cannot work.
@@ -58,7 +62,18 @@ func NewDesk(cfg DeskConfig) (*Desk, error) {
 			*d.field = d.standard
 		}
 	}
-	return &Desk{DeskConfig: cfg, vp: cfg.VP, limits: newLimits()}, nil
+	for _, n := range []struct {
+		field    *int
+		standard int
+	}{{&cfg.Streams, 2000}, {&cfg.StreamsPerClient, 100}} {
+		if *n.field < 0 {
+			return nil, fmt.Errorf("%w: the number of streams must not be negative", ErrDeskConfig)
+		}
+		if *n.field == 0 {
+			*n.field = n.standard
+		}
+	}
+	return &Desk{DeskConfig: cfg, vp: cfg.VP, limits: newLimits(), streams: streams{of: make(map[string]int)}}, nil
 }
 
 func (d *Desk) now() time.Time { return d.vp.Now() }
@@ -91,10 +106,13 @@ func newLimits() limits {
 	}
 }
 
+// client names who asks.
+func (d *Desk) client(r *http.Request) string { return web.ClientAddress(r, d.TrustedProxies) }
+
 // limited answers with a page of status 429 to who asks too much.
 func (d *Desk) limited(l *web.RateLimiter, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if ok, after := l.Allow(web.ClientAddress(r, d.TrustedProxies)); !ok {
+		if ok, after := l.Allow(d.client(r)); !ok {
 			w.Header().Set("Retry-After", fmt.Sprint(int(after.Seconds())+1))
 			d.shown(r, renderProblem(w, r, http.StatusTooManyRequests, ""))
 			return
@@ -107,7 +125,10 @@ func (d *Desk) limited(l *web.RateLimiter, next http.HandlerFunc) http.HandlerFu
 func (d *Desk) Handler() http.Handler {
 	r := mux.NewRouter()
 	r.HandleFunc(pathReturn, d.serveReturn).Methods(http.MethodGet)
-	r.PathPrefix("/vp/").Handler(d.limits.wallets.Limit(d.vp.Handler(), func(r *http.Request) string { return web.ClientAddress(r, d.TrustedProxies) }))
+	asked := d.vp.Handler()
+	limited := func(next http.Handler) http.Handler { return d.limits.wallets.Limit(next, d.client) }
+	r.Handle(pathSessions+"/{id}/events", limited(d.oneStream(asked.ServeHTTP))).Methods(http.MethodGet)
+	r.PathPrefix("/vp/").Handler(limited(asked))
 	pages := r.NewRoute().Subrouter()
 	pages.Use(d.sameOrigin, mux.MiddlewareFunc(func(next http.Handler) http.Handler { return d.limited(d.limits.pages, next.ServeHTTP) }))
 	routeAssets(pages)

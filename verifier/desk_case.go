@@ -116,7 +116,7 @@ func (d *Desk) again(ctx context.Context, o owner, c *deskCase, sameDevice bool)
 
 // ask gives a case a new session of VP and a new code.
 func (d *Desk) ask(ctx context.Context, o owner, c *deskCase, what string) error {
-	view, err := d.vp.Create(ctx, CreateOptions{From: c.From, To: c.To, SameDevice: c.SameDevice, Browser: o.browser})
+	view, err := d.vp.Create(ctx, CreateOptions{From: c.From, To: c.To, SameDevice: c.SameDevice, Browser: o.browser, Page: true})
 	if err != nil {
 		return err
 	}

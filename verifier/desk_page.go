@@ -31,7 +31,7 @@ func (d *Desk) routeCases(r *mux.Router, base string, of ownerOf) {
 	r.HandleFunc(base, p.serveList).Methods(http.MethodGet)
 	r.HandleFunc(base+"/cases", d.limited(d.limits.heavy, p.serveOpen)).Methods(http.MethodPost)
 	r.HandleFunc(one, p.serveCase).Methods(http.MethodGet)
-	r.HandleFunc(one+"/events", p.serveEvents).Methods(http.MethodGet)
+	r.Handle(one+"/events", d.oneStream(p.serveEvents)).Methods(http.MethodGet)
 	r.HandleFunc(one+"/evidence", p.serveEvidence).Methods(http.MethodGet)
 	r.HandleFunc(one+"/paper", p.servePaper).Methods(http.MethodGet)
 	r.HandleFunc(one+"/again", d.limited(d.limits.heavy, p.serveAgain)).Methods(http.MethodPost)
@@ -249,6 +249,7 @@ type casePage struct {
 	Second   bool         // of two requests
 	Phone    bool         // it is shown to who typed the code
 	Link     template.URL // for a wallet on this device
+	Ask      string       // where the page gets what it asks with over the Digital Credentials API, "" in a browser that may not
 	QR       qr
 	Written  string // the code
 	Short    string // where the code leads
@@ -273,6 +274,9 @@ func (p casePages) serveCase(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page.Path, page.Base, page.SignedIn = p.pathOf(c), p.base, o.reviewer
+	if page.Link != "" {
+		page.Ask = p.vp.asksHere(r, c.Session)
+	}
 	p.shown(r, render(w, r, http.StatusOK, "case", page))
 }
 
@@ -308,6 +312,11 @@ func (d *Desk) casePage(ctx context.Context, c *deskCase) (*casePage, error) {
 	return page, err
 }
 
+// Says are the texts that the script shows while it asks through the browser, by the end of their keys.
+func (*casePage) Says() []string {
+	return []string{"busy", "cancelled", "unable", "nothing", "unsent"}
+}
+
 // stateOf names what a page shows of a session: another state is another page.
 func stateOf(v *View) string { return fmt.Sprintf("%s.%d", v.Status, v.Step) }
 
@@ -335,98 +344,6 @@ func reasonText(s Status, reason string) string {
 		}
 	}
 	return "desk.failed_other"
-}
-
-// heartbeat is how often a stream of events that says nothing shows that it is alive.
-const heartbeat = 20 * time.Second
-
-// serveEvents sends the state of a case, now and after each change, until it has ended:
-//
-//	event: state
-//	data: waiting.1
-func (p casePages) serveEvents(w http.ResponseWriter, r *http.Request) {
-	_, c, err := p.caseFor(w, r, false)
-	if err != nil {
-		http.Error(w, "there is no such case", http.StatusNotFound)
-		return
-	}
-	p.sendEvents(w, r, c)
-}
-
-func (d *Desk) sendEvents(w http.ResponseWriter, r *http.Request, c *deskCase) {
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{}) // nothing more is read; the server's own deadline would end the stream
-	err := d.follow(r.Context(), c, func(event string) error {
-		_ = control.SetWriteDeadline(time.Now().Add(writeWithin))
-		if _, err := w.Write([]byte(event)); err != nil {
-			return err
-		}
-		return control.Flush()
-	})
-	if err != nil && r.Context().Err() == nil && !errors.Is(err, ErrClosed) {
-		d.vp.Log.WarnContext(r.Context(), "an event stream ended early", "error", err)
-	}
-}
-
-// follow sends an event for the state of a case now and after each change, and a comment now and then, until the case has ended or is asked anew.
-func (d *Desk) follow(ctx context.Context, c *deskCase, send func(event string) error) error {
-	changed, done := d.vp.hub.watch(c.Session)
-	defer done()
-	tick := time.NewTicker(expiryCheck)
-	defer tick.Stop()
-	session, last, quiet := c.Session, "", time.Now()
-	for {
-		state, ended, err := d.stateNow(ctx, c.ID, session)
-		if err != nil {
-			return err
-		}
-		event := ""
-		switch {
-		case state != last:
-			event = "event: state\ndata: " + state + "\n\n"
-		case time.Since(quiet) >= heartbeat:
-			event = ": still here\n\n"
-		}
-		if event != "" {
-			if err := send(event); err != nil {
-				return err
-			}
-			last, quiet = state, time.Now()
-		}
-		if ended {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-d.vp.hub.closed:
-			return ErrClosed
-		case <-changed:
-		case <-tick.C:
-		}
-	}
-}
-
-// stateNow is the state of a case, and whether nothing more is to come of the session.
-func (d *Desk) stateNow(ctx context.Context, id, session string) (state string, ended bool, err error) {
-	c, err := d.caseByID(ctx, id)
-	if errors.Is(err, errNoCase) {
-		return "deleted", true, nil
-	}
-	if err != nil {
-		return "", false, err
-	}
-	if c.Session != session || c.Session == "" {
-		return string(c.Status), true, nil
-	}
-	view, err := d.vp.Session(ctx, session)
-	if err != nil {
-		return "", false, err
-	}
-	return stateOf(view), false, nil
 }
 
 // serveEvidence lets the evidence file be saved (R4), under the number of the assessment alone.
@@ -514,7 +431,7 @@ func (d *Desk) serveReturn(w http.ResponseWriter, r *http.Request) {
 func (d *Desk) routeCodes(r *mux.Router) {
 	r.HandleFunc(pathCode, d.serveCodeForm).Methods(http.MethodGet)
 	r.Handle(pathCode+"/{code}", web.CORS(d.limited(d.limits.guesses, d.serveCode))).Methods(http.MethodGet)
-	r.HandleFunc(pathCode+"/{code}/events", d.limited(d.limits.guesses, d.serveCodeEvents)).Methods(http.MethodGet)
+	r.Handle(pathCode+"/{code}/events", d.limited(d.limits.guesses, d.oneStream(d.serveCodeEvents).ServeHTTP)).Methods(http.MethodGet)
 }
 
 // codePage asks for a code, or shows what waits under it.

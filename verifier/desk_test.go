@@ -461,7 +461,7 @@ func TestPagesAreStrict(t *testing.T) {
 func TestDeskConfig(t *testing.T) {
 	w := newDeskWorld(t, nil)
 	for name, cfg := range map[string]verifier.DeskConfig{
-		"no verifier": {}, "negative retention": {VP: w.vp, Retention: -1}, "negative idle": {VP: w.vp, Idle: -1},
+		"no verifier": {}, "negative streams": {VP: w.vp, Streams: -1}, "negative retention": {VP: w.vp, Retention: -1}, "negative idle": {VP: w.vp, Idle: -1},
 	} {
 		if _, err := verifier.NewDesk(cfg); !errors.Is(err, verifier.ErrDeskConfig) {
 			t.Errorf("%s: got %v", name, err)

@@ -14,24 +14,26 @@ import (
 	"akashi/internal/web"
 )
 
-func (o *CreateOptions) isDCAPI() bool {
-	return o.Mode == oid4vc.ModeDCAPI || o.Mode == oid4vc.ModeDCAPIJWT
-}
+func isDCAPI(mode string) bool { return mode == oid4vc.ModeDCAPI || mode == oid4vc.ModeDCAPIJWT }
+
+func (o *CreateOptions) isDCAPI() bool { return isDCAPI(o.Mode) }
 
 // completeDCAPI checks what is asked with over the Digital Credentials API (OpenID4VP 1.0, Appendix A), and fills in the defaults.
 func (o *CreateOptions) completeDCAPI(origin string) error {
 	dc := o.isDCAPI()
-	if dc && o.Origin == "" {
+	if (dc || o.Page) && o.Origin == "" {
 		o.Origin = origin
 	}
 	switch {
-	case !dc && (o.Protocols != nil || o.Origin != ""):
+	case o.Page && (dc || o.Browser == "" || o.Prefix == oid4vc.PrefixRedirectURI):
+		return fmt.Errorf("%w: beside a page that asks there is a signed request, by a link, of a browser session", ErrOptions)
+	case !dc && !o.Page && (o.Protocols != nil || o.Origin != ""):
 		return fmt.Errorf("%w: protocols and origin are for the response modes %s and %s", ErrOptions, oid4vc.ModeDCAPI, oid4vc.ModeDCAPIJWT)
-	case !dc:
+	case !dc && !o.Page:
 		return nil
 	case oid4vc.CheckOrigin(o.Origin) != nil:
 		return fmt.Errorf("%w: origin must be scheme, host and port of a page, as browsers write it", ErrOptions)
-	case o.Post || o.SameDevice || o.Prefix == oid4vc.PrefixRedirectURI:
+	case dc && (o.Post || o.SameDevice || o.Prefix == oid4vc.PrefixRedirectURI):
 		return fmt.Errorf("%w: over the Digital Credentials API nothing is fetched, and the browser that asks is the one that gets the answer", ErrOptions)
 	case o.Protocols == nil:
 		o.Protocols = []string{oid4vc.ProtocolSigned, oid4vc.ProtocolUnsigned}
@@ -93,7 +95,16 @@ func (v *VP) dcRequests(s *session) ([]oid4vc.DCRequest, error) {
 
 // mayAsk tells whether a request comes from the page that asks over the Digital Credentials API.
 func (v *VP) mayAsk(r *http.Request) func(*session) bool {
-	return func(s *session) bool { return s.isDCAPI() && v.mayWatch(r, s) }
+	return func(s *session) bool { return (s.Page || s.isDCAPI()) && v.mayWatch(r, s) }
+}
+
+// asksHere is where the page that a request asks for gets what it hands to navigator.credentials.get, "" in a browser that did not begin the session.
+func (v *VP) asksHere(r *http.Request, id string) string {
+	s, err := v.read(r.Context(), id)
+	if err != nil || s.Status != Waiting || !v.mayAsk(r)(s) {
+		return ""
+	}
+	return v.pageURI(s)
 }
 
 // serveCredentialRequest gives the page of the browser session that began what it hands to navigator.credentials.get.
@@ -123,6 +134,7 @@ func (v *VP) processCredentialRequest(ctx context.Context, name string, may func
 	case s.Status != Waiting || s.Exchange.Response != name:
 		return nil, errUsed
 	}
+	s.byPage()
 	requests, err := v.dcRequests(s)
 	if err != nil {
 		return nil, err
@@ -140,6 +152,7 @@ type credentialBody struct {
 // serveCredentialResponse takes what the page got from the wallet, and tells it how the session goes on.
 func (v *VP) serveCredentialResponse(w http.ResponseWriter, r *http.Request) {
 	s, _, err := v.respond(r, v.mayAsk(r), func(s *session, key oid4vc.ResponseKey) (*oid4vc.VPResponse, error) {
+		s.byPage()
 		return v.readCredential(r, s, key)
 	})
 	var out *View

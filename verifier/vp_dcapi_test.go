@@ -152,6 +152,9 @@ func TestDCAPIDefaults(t *testing.T) {
 		"led back":           {Mode: oid4vc.ModeDCAPI, SameDevice: true, Browser: "x"},
 		"redirect_uri":       {Mode: oid4vc.ModeDCAPI, Prefix: oid4vc.PrefixRedirectURI},
 		"origin of a link":   {Mode: oid4vc.ModeDirectPost, Origin: vpURL},
+		"page of nobody":     {Page: true},
+		"page beside itself": {Mode: oid4vc.ModeDCAPIJWT, Page: true, Browser: "x"},
+		"page and unsigned":  {Prefix: oid4vc.PrefixRedirectURI, Page: true, Browser: "x"},
 		"no origin":          {Mode: oid4vc.ModeDCAPI, Origin: vpURL + "/page"},
 	} {
 		if _, err := w.vp.Create(context.Background(), o); !errors.Is(err, verifier.ErrOptions) {
@@ -310,6 +313,91 @@ func TestDCAPIOfAnotherPage(t *testing.T) {
 			t.Errorf("from %s: got %d %s, %+v", sends, status, body, now)
 		}
 	}
+}
+
+// Where a page may ask beside a link, each step of an assessment is answered in one way or the other. The wallet that answers the page leads nobody back.
+func TestDCAPIBesideALink(t *testing.T) {
+	w := newVPWorld(t)
+	wallet := &holding{vpWorld: w, held: []string{w.Engagement, w.payment, w.receipt}}
+	for _, mode := range []string{oid4vc.ModeDirectPost, oid4vc.ModeDirectPostJWT} {
+		for _, first := range []string{"link", "page"} {
+			p := wallet.openPage(verifier.CreateOptions{Mode: mode, Page: true})
+			byLink := func() { wallet.answer(p.session.Link) }
+			byPage := func() {
+				beside := *p.session
+				p.session = &verifier.View{Link: beside.Page}
+				dc := p.options()[0]
+				r := p.ask(dc)
+				if r.ResponseURI != "" || r.IsEncrypted() != (mode == oid4vc.ModeDirectPostJWT) {
+					t.Errorf("asked with %+v", r)
+				}
+				answer := p.data(r, &oid4vc.VPResponse{Token: wallet.token(r)})
+				if status, body := p.give(dc.Protocol, answer); status != http.StatusOK {
+					t.Fatalf("got %d %s", status, body)
+				}
+				if status, _ := p.give(dc.Protocol, answer); status != http.StatusBadRequest {
+					t.Errorf("again: %d", status)
+				}
+				if status, _ := w.get(requestURI(t, beside.Link), ""); status != http.StatusBadRequest {
+					t.Errorf("the link that was not used: %d", status)
+				}
+				p.session = &beside
+			}
+			steps := []func(){byLink, byPage}
+			if first == "page" {
+				steps = []func(){byPage, byLink}
+			}
+			for _, step := range steps {
+				step()
+				p.session = w.session(p.session.ID)
+			}
+			if got := findings(w.assessment(p.session.ID)); got["W-05"] != compliance.Fulfilled {
+				t.Errorf("%s, first by %s: got %v", mode, first, got)
+			}
+		}
+	}
+}
+
+// Each row spoils the answer of a page beside a link.
+func TestDCAPIBesideALinkHostile(t *testing.T) {
+	w := newVPWorld(t)
+	wallet := &holding{vpWorld: w, held: []string{w.payment}}
+	for _, c := range []struct {
+		name   string
+		spoil  func(p *page)
+		status int
+		want   verifier.Status
+		reason string
+	}{
+		{"as asked", func(*page) {}, 200, verifier.Answered, ""},
+		{"page of another origin", func(p *page) { p.header = "https://evil.example" }, 400, verifier.Failed, "response.origin"},
+		{"wallet asked by another origin", func(p *page) { p.origin = "https://evil.example" }, 400, verifier.Failed, "kb.audience"},
+		{"another browser", func(p *page) { p.browser = "another" }, 404, verifier.Waiting, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := wallet.openPage(verifier.CreateOptions{Query: wageQuery(t), Page: true, SameDevice: true})
+			p.session.Link = p.session.Page
+			dc := p.options()[0]
+			c.spoil(p)
+			r := p.ask(dc)
+			if status, body := p.give(dc.Protocol, p.data(r, &oid4vc.VPResponse{Token: wallet.token(r)})); status != c.status {
+				t.Errorf("got %d %s", status, body)
+			}
+			if now := w.session(p.session.ID); now.Status != c.want || now.Reason != c.reason {
+				t.Errorf("got %s for %q, want %s for %q", now.Status, now.Reason, c.want, c.reason)
+			}
+		})
+	}
+}
+
+// requestURI is where the request of a link is fetched.
+func requestURI(t *testing.T, link string) string {
+	t.Helper()
+	l, err := oid4vc.ParseRequestLink(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.URI
 }
 
 // A session is answered in the one way that it was begun for.

@@ -31,6 +31,8 @@ type CreateOptions struct {
 	// asks: the verifier's own.
 	Protocols []string
 	Origin    string
+	// Page lets the page of the browser session ask over the Digital Credentials API too, where the link is shown. The first answer counts.
+	Page bool
 	// Browser is the secret of the browser session that may see the result, which [BrowserCookie] carries; "" for none.
 	Browser    string
 	SameDevice bool // the wallet is on the device of that browser, and leads it back
@@ -99,7 +101,7 @@ func (v *VP) newSession(o CreateOptions) (*session, error) {
 	if err := o.completeDCAPI(v.origin); err != nil {
 		return nil, err
 	}
-	s := &session{ID: random(), Status: Waiting, Prefix: o.Prefix, Mode: o.Mode, Protocols: o.Protocols, Origin: o.Origin, Post: o.Post, SameDevice: o.SameDevice,
+	s := &session{ID: random(), Status: Waiting, Prefix: o.Prefix, Mode: o.Mode, Protocols: o.Protocols, Origin: o.Origin, Page: o.Page, Post: o.Post, SameDevice: o.SameDevice,
 		TransactionData: o.TransactionData, VerifierInfo: o.VerifierInfo}
 	if o.Browser != "" {
 		s.Browser = hashed(o.Browser)
@@ -191,6 +193,9 @@ func (v *VP) audience(s *session) string {
 
 func (v *VP) responseURI(s *session) string { return v.URL + pathResponse + s.Exchange.Response }
 
+// pageURI is where the page gets what it asks with over the Digital Credentials API, and sends what it got.
+func (v *VP) pageURI(s *session) string { return v.URL + pathCredential + s.Exchange.Response }
+
 // request is the request that the session waits with.
 func (v *VP) request(s *session) (*oid4vc.PresentationRequest, error) {
 	var encryption keys.EncryptionKey
@@ -207,7 +212,7 @@ func (v *VP) request(s *session) (*oid4vc.PresentationRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &oid4vc.PresentationRequest{ResponseType: oid4vc.ResponseTypeVPToken, ResponseMode: s.Mode, Nonce: s.Exchange.Nonce, Query: s.Exchange.Query,
+	r := &oid4vc.PresentationRequest{ResponseType: oid4vc.ResponseTypeVPToken, ResponseMode: s.mode(), Nonce: s.Exchange.Nonce, Query: s.Exchange.Query,
 		Metadata: metadata, TransactionData: s.TransactionData, VerifierInfo: s.VerifierInfo}
 	if s.isDCAPI() { // there is no state: the page's session takes its place
 		r.ClientID, r.ExpectedOrigins = v.clientIDs()[s.Prefix], []string{s.Origin}
@@ -220,7 +225,7 @@ func (v *VP) request(s *session) (*oid4vc.PresentationRequest, error) {
 // link is what the wallet is handed, or over the Digital Credentials API where the page gets what it asks with.
 func (v *VP) link(s *session) (string, error) {
 	if s.isDCAPI() {
-		return v.URL + pathCredential + s.Exchange.Response, nil
+		return v.pageURI(s), nil
 	}
 	if s.Prefix == oid4vc.PrefixRedirectURI {
 		r, err := v.request(s)
@@ -312,6 +317,7 @@ type createBody struct {
 	Mode            string                `json:"response_mode,omitempty"`
 	Protocols       []string              `json:"protocols,omitempty"`
 	Origin          string                `json:"origin,omitempty"`
+	Page            bool                  `json:"page,omitempty"`
 	OneStep         bool                  `json:"one_step,omitempty"`
 	Post            bool                  `json:"request_uri_post,omitempty"`
 	SameDevice      bool                  `json:"same_device,omitempty"`
@@ -350,7 +356,7 @@ func (v *VP) processCreate(r *http.Request, browser string) (*View, error) {
 	if err := web.ReadJSON(r, &b); err != nil {
 		return nil, err
 	}
-	o := CreateOptions{Prefix: b.Prefix, Mode: b.Mode, Protocols: b.Protocols, Origin: b.Origin, OneStep: b.OneStep, Post: b.Post, Browser: browser, SameDevice: b.SameDevice, From: b.From, To: b.To,
+	o := CreateOptions{Prefix: b.Prefix, Mode: b.Mode, Protocols: b.Protocols, Origin: b.Origin, Page: b.Page, OneStep: b.OneStep, Post: b.Post, Browser: browser, SameDevice: b.SameDevice, From: b.From, To: b.To,
 		TransactionData: b.TransactionData, VerifierInfo: b.VerifierInfo}
 	if b.Query != nil {
 		var err error

@@ -38,7 +38,7 @@ func (v *VP) serveResponse(w http.ResponseWriter, r *http.Request) {
 }
 
 func (v *VP) processResponse(r *http.Request) (*oid4vc.VPAnswer, error) {
-	_, answer, err := v.respond(r, func(s *session) bool { return !s.isDCAPI() }, func(s *session, key oid4vc.ResponseKey) (*oid4vc.VPResponse, error) {
+	_, answer, err := v.respond(r, func(s *session) bool { return !isDCAPI(s.Mode) }, func(s *session, key oid4vc.ResponseKey) (*oid4vc.VPResponse, error) {
 		form, err := web.ReadForm(r)
 		if err != nil {
 			return nil, err
@@ -107,7 +107,7 @@ func (v *VP) take(ctx context.Context, s *session, read func(*session, oid4vc.Re
 	if err != nil {
 		return nil, nil, err
 	}
-	if !s.SameDevice {
+	if !s.leadsBack() {
 		return &oid4vc.VPAnswer{}, file, v.proceed(s)
 	}
 	s.Status = Returning
@@ -117,7 +117,7 @@ func (v *VP) take(ctx context.Context, s *session, read func(*session, oid4vc.Re
 // leadBack makes the answer to a wallet: on the same device, where the browser goes on with a fresh response code (HAIP 1.0, Section 5.1), and that
 // after a refusal too, so that nobody is left behind in the wallet.
 func (v *VP) leadBack(s *session) *oid4vc.VPAnswer {
-	if !s.SameDevice {
+	if !s.leadsBack() {
 		return &oid4vc.VPAnswer{}
 	}
 	code := random()

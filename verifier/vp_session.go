@@ -46,6 +46,7 @@ type session struct {
 	Mode            string                `json:"mode"`
 	Protocols       []string              `json:"protocols,omitempty"` // of the Digital Credentials API
 	Origin          string                `json:"origin,omitempty"`    // of the page that asks by it
+	Page            bool                  `json:"page,omitempty"`      // the page may ask by it too, beside the link
 	Post            bool                  `json:"post,omitempty"`
 	SameDevice      bool                  `json:"same_device,omitempty"`
 	TransactionData []string              `json:"transaction_data,omitempty"`
@@ -60,7 +61,25 @@ type session struct {
 }
 
 // isDCAPI tells whether a page asks, over the Digital Credentials API.
-func (s *session) isDCAPI() bool { return s.Mode == oid4vc.ModeDCAPI || s.Mode == oid4vc.ModeDCAPIJWT }
+func (s *session) isDCAPI() bool { return isDCAPI(s.mode()) }
+
+// mode is the response mode of the request that waits, or is answered.
+func (s *session) mode() string {
+	switch {
+	case !s.Exchange.ByPage:
+		return s.Mode
+	case s.Exchange.Key != nil:
+		return oid4vc.ModeDCAPIJWT
+	}
+	return oid4vc.ModeDCAPI
+}
+
+// byPage makes the request that waits the one of the page, if that may ask beside the link: for this request, and as far as the session is stored for
+// its answer.
+func (s *session) byPage() { s.Exchange.ByPage = s.Page }
+
+// leadsBack tells whether the wallet leads the browser back.
+func (s *session) leadsBack() bool { return s.SameDevice && !s.isDCAPI() }
 
 // exchange is one request to a wallet.
 type exchange struct {
@@ -70,6 +89,7 @@ type exchange struct {
 	State    string          `json:"state"`
 	Query    *dcql.Query     `json:"query"`
 	Key      json.RawMessage `json:"key,omitempty"` // private JWK that the response is encrypted to, for this request only
+	ByPage   bool            `json:"by_page,omitempty"`
 }
 
 // assessing is how far an assessment has come.
@@ -240,6 +260,7 @@ type View struct {
 	Reason  string          `json:"reason,omitempty"`
 	Step    int             `json:"step,omitempty"` // of an assessment
 	Link    string          `json:"link,omitempty"` // for the wallet, while the session waits
+	Page    string          `json:"page,omitempty"` // where a page that may ask too gets what it asks with, while the session waits
 	Expires time.Time       `json:"expires"`
 	Result  json.RawMessage `json:"result,omitempty"` // of an answered session
 }
@@ -254,6 +275,9 @@ func (v *VP) view(s *session) (*View, error) {
 	}
 	if s.Status != Waiting {
 		return out, nil
+	}
+	if s.Page {
+		out.Page = v.pageURI(s)
 	}
 	var err error
 	out.Link, err = v.link(s)

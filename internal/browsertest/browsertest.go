@@ -103,6 +103,7 @@ type Options struct {
 	Dark     bool   // the reader prefers dark pages
 	NoScript bool   // scripts are off
 	Accept   string // Accept-Language, "ja" when empty
+	Script   string // runs before those of every page in the tab: doubles of what a browser without a person has not
 }
 
 // watch keeps what the page's Content-Security-Policy refused.
@@ -127,7 +128,7 @@ func (b *Browser) Open(url string, o Options) *Page {
 		chromedp.EmulateViewport(int64(cmp.Or(o.Width, Desk)), 900),
 		call(emulation.SetEmulatedMedia, media),
 		call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: o.NoScript}),
-		call(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watch}),
+		call(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watch + "\n" + o.Script}),
 	)
 	accept := network.Headers{"Accept-Language": cmp.Or(o.Accept, "ja")}
 	p.Do(
@@ -169,6 +170,17 @@ func Eval[T any](p *Page, expression string) T {
 	p.t.Helper()
 	return get(p, chromedp.Evaluate[T](expression))
 }
+
+// Await returns the value of the promise that an expression in the page makes.
+func Await[T any](p *Page, expression string) T {
+	p.t.Helper()
+	return get(p, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+}
+
+// DigitalCredentials is a script for [Options] that stands for the Digital Credentials API, and for whoever chooses a wallet there: what a page asks
+// for is in asking.options until the test says what comes of it, by asking.gives(credential) or asking.fails(error).
+const DigitalCredentials = `window.DigitalCredential = class DigitalCredential {};
+navigator.credentials.get = options => new Promise((gives, fails) => { window.asking = {options, gives, fails}; });`
 
 // Text is what a reader sees of the first element that a CSS selector finds.
 func (p *Page) Text(selector string) string {
@@ -224,7 +236,7 @@ func (p *Page) LoadsNothingElse(addresses ...string) {
 
 func axePath() string { return os.Getenv("AKASHI_AXE") }
 
-// Axe fails the test for every violation that axe-core finds.
+// Axe fails the test for every violation that axe-core finds. It needs a page whose scripts are on.
 func (p *Page) Axe() {
 	p.t.Helper()
 	path := axePath()
@@ -241,8 +253,8 @@ func (p *Page) Axe() {
 		Nodes    []string
 	}
 	p.Do(chromedp.Evaluate[chromedp.Void](string(script))) // by the debugger, which no policy of the page holds back
-	violations := get(p, chromedp.Evaluate[[]violation](`axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(
-		v => ({ID: v.id, Help: v.help, Nodes: v.nodes.map(n => n.html.slice(0, 160))})))`, chromedp.EvalAwaitPromise))
+	violations := Await[[]violation](p, `axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(
+		v => ({ID: v.id, Help: v.help, Nodes: v.nodes.map(n => n.html.slice(0, 160))})))`)
 	for _, v := range violations {
 		p.t.Errorf("axe %s: %s, in %d places:\n%s", v.ID, v.Help, len(v.Nodes), strings.Join(v.Nodes[:min(len(v.Nodes), 3)], "\n"))
 	}
