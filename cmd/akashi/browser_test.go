@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -13,9 +14,12 @@ import (
 	"time"
 
 	cdpbrowser "github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 
 	"akashi/internal/browsertest"
+	"akashi/internal/oid4vc"
 	"akashi/schemas"
 	"akashi/testdata/story"
 )
@@ -43,8 +47,8 @@ var answers = map[string]map[string]string{
 	},
 }
 
-// TestPages goes through the pages as the demo leaves them: a request with its QR code and code, the assessment, its drawers, the evidence file, the page
-// that verifies again, and the sheet for submission.
+// TestPages goes through the pages as the demo leaves them: the reviewer's desk (R1) with its QR code, code and button, the assessment (R2), its drawers
+// (R3), the evidence file (R4), the page that verifies again (R5), and the sheet for submission.
 func TestPages(t *testing.T) {
 	browsertest.New(t) // or the story need not be played
 	p := startStory(t)
@@ -52,6 +56,10 @@ func TestPages(t *testing.T) {
 	d.base = must(p.showCases(d.result.cases))(t)
 	for _, name := range story.Engagements() {
 		t.Run(name, func(t *testing.T) { d.with(t).assessment(name) })
+	}
+	t.Run("desk", func(t *testing.T) { d.with(t).desk() })
+	for _, protocol := range []string{oid4vc.ProtocolSigned, oid4vc.ProtocolUnsigned} {
+		t.Run(protocol, func(t *testing.T) { d.with(t).through(protocol) })
 	}
 	t.Run("code", func(t *testing.T) { d.with(t).code() })
 	t.Run("submission", func(t *testing.T) { d.with(t).submission() })
@@ -184,6 +192,87 @@ func (d *demoPages) submission() {
 		d.t.Errorf("the sheet says %s", text)
 	}
 	d.again(file, number)
+}
+
+// desk is a reviewer's case from signing in to verifying it again.
+func (d *demoPages) desk() {
+	page := d.signIn()
+	d.ask(page, "^/desk/cases/")
+	d.waiting(page, "B")
+	d.findings(page, "ja", "B")
+	d.drawers(page, "B")
+	d.printed(page)
+	file, number := d.save(page), page.Text(".meta b")
+	page.Click(`.bar a[href="/desk"]`)
+	until(page, arrived("^/desk$"))
+	page.Axe()
+	if listed := page.Text(".cases tbody"); !strings.Contains(listed, number) {
+		d.t.Errorf("the desk lists %s, and not %s", listed, number)
+	}
+	d.again(file, number)
+	page.Click(".who button")
+	until(page, arrived("^/$"))
+}
+
+// signIn makes a passkey by invitation, with an authenticator that the browser makes up, and comes to the desk.
+func (d *demoPages) signIn() *browsertest.Page {
+	invitation := must(d.in.desk.Invite(d.t.Context(), "審査 花子"))(d.t)
+	page := d.browser.Open(invitation.Link, browsertest.Options{Accept: "ja"})
+	page.Do(chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		if _, err := cdp.Call(ctx, tab, webauthn.Enable, webauthn.EnableParams{}); err != nil {
+			return err
+		}
+		_, err := cdp.Call(ctx, tab, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
+			Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true, HasUserVerification: true,
+			IsUserVerified: true, AutomaticPresenceSimulation: true,
+		}})
+		return err
+	}))
+	page.NoSidewaysScroll()
+	page.Axe()
+	page.Click(`[data-passkey]`)
+	until(page, arrived("^/desk$"))
+	return page
+}
+
+// through answers a request over the Digital Credentials API, with what stands for the platform between the page and the worker's wallet. Whoever makes an unsigned
+// request is nobody that the wallet knows, and the worker trusts them all the same.
+func (d *demoPages) through(protocol string) {
+	page := d.browser.Open(d.in.cfg.Verifier.URL+"/submission", browsertest.Options{Width: browsertest.Phone, Accept: "ja", Script: browsertest.DigitalCredentials})
+	d.ask(page, "^/submission/cases/")
+	for step := 1; step <= 2; step++ {
+		until(page, fmt.Sprintf(`document.readyState === "complete" && document.querySelector("[data-state='waiting.%d'] ~ .through:not([hidden])") !== null`, step))
+		page.Click("[data-ask] button")
+		until(page, `!!window.asking`)
+		data := must(d.workers["C"].credential(d.t, browsertest.Eval[string](page, `location.origin`), protocol,
+			browsertest.Eval[string](page, fmt.Sprintf(`JSON.stringify(asking.options.digital.requests.find(r => r.protocol === %q).data)`, protocol))))(d.t)
+		browsertest.Eval[bool](page, fmt.Sprintf(`(asking.gives({protocol: %q, data: %s}), true)`, protocol, data))
+	}
+	until(page, assessed)
+	d.findings(page, "ja", "C")
+}
+
+// credential is what a worker's wallet answers a page of an origin.
+func (w *storyWorker) credential(t *testing.T, origin, protocol, request string) (json.RawMessage, error) {
+	ctx := t.Context()
+	asking, err := w.wallet.OpenCredentialRequest(ctx, origin, protocol, json.RawMessage(request))
+	if err != nil {
+		return nil, err
+	}
+	if signed := protocol != oid4vc.ProtocolUnsigned; asking.Known != signed {
+		t.Errorf("%s: the wallet knows who asks: %t", protocol, asking.Known)
+	}
+	o, err := w.without(ctx, hiddenBy("C"))
+	if err != nil {
+		return nil, err
+	}
+	o.TrustAny = !asking.Known
+	answer, err := w.wallet.Answer(ctx, asking, o)
+	if err != nil {
+		return nil, err
+	}
+	data, _, err := w.wallet.Credential(ctx, asking, answer)
+	return data, err
 }
 
 // ask fills in the form of a new case for the story's months, and comes to its page.

@@ -400,15 +400,9 @@ func (w *storyWorker) answer(ctx context.Context, link string, hide []story.Hidd
 	if err != nil {
 		return err
 	}
-	items, err := w.wallet.List(ctx)
+	o, err := w.without(ctx, hide)
 	if err != nil {
 		return err
-	}
-	o := wallet.AnswerOptions{Engagement: w.engagement}
-	for _, item := range items {
-		if slices.Contains(hide, story.Hidden{Type: item.Type, Period: item.Period}) {
-			o.Hide = append(o.Hide, item.ID)
-		}
 	}
 	answer, err := w.wallet.Answer(ctx, asking, o)
 	if err != nil {
@@ -416,6 +410,18 @@ func (w *storyWorker) answer(ctx context.Context, link string, hide []story.Hidd
 	}
 	_, _, err = w.wallet.Send(ctx, asking, answer)
 	return err
+}
+
+// without is how a worker answers who leaves out some documents.
+func (w *storyWorker) without(ctx context.Context, hide []story.Hidden) (wallet.AnswerOptions, error) {
+	o := wallet.AnswerOptions{Engagement: w.engagement}
+	items, err := w.wallet.List(ctx)
+	for _, item := range items {
+		if slices.Contains(hide, story.Hidden{Type: item.Type, Period: item.Period}) {
+			o.Hide = append(o.Hide, item.ID)
+		}
+	}
+	return o, err
 }
 
 // trust returns what a verifier pins: both policies and the trust anchor.
