@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -30,6 +31,7 @@ import (
 	"akashi/schemas"
 	"akashi/testdata/story"
 	"akashi/verifier"
+	"akashi/wallet"
 )
 
 // outsideSources are programs for Node.js in which implementations by others act as wallet, issuer and verifier.
@@ -534,4 +536,154 @@ func (w *outsideWorld) contractOfA() json.RawMessage {
 	data, err := json.Marshal(claims)
 	w.check(err)
 	return data
+}
+
+// ourWallet is a wallet of ours that meets the outside issuer and verifier. It knows neither.
+func (w *outsideWorld) ourWallet() *wallet.Wallet {
+	w.t.Helper()
+	var err error
+	wa := w.workers["A"].wallet
+	wa.Web, err = fetcher(w.in.cfg.Registry.URL, w.in.cfg.path(fileCA))
+	w.check(err)
+	wa.Now = time.Now
+	w.check(pinPolicies(w.t.Context(), wa, filepath.Dir(w.in.cfg.path(fileCA))))
+	return wa
+}
+
+// tls is the server certificate of this machine, for the outside issuer and verifier.
+func (w *outsideWorld) tls() map[string]string {
+	return map[string]string{"cert": w.read(fileTLS), "key": w.read(fileTLSKey)}
+}
+
+// collectOutside lets our wallet take an offer of the outside issuer.
+func (w *outsideWorld) collectOutside(wa *wallet.Wallet, batch int, revoked bool) *wallet.Collected {
+	w.t.Helper()
+	var offer struct{ Link string }
+	w.do("issuer", "offer", map[string]any{"txCode": "4935", "revoked": revoked}, &offer)
+	o, err := wa.OpenOffer(w.t.Context(), offer.Link)
+	w.check(err)
+	if o.Entity != "" || o.TxCode == nil {
+		w.t.Errorf("got the offer %+v", o)
+	}
+	got, err := wa.Collect(w.t.Context(), o, wallet.CollectOptions{TxCode: "4935", TrustAny: true, Batch: batch})
+	if !revoked {
+		w.check(err)
+	}
+	return got
+}
+
+// TestWalletMeetsOutside lets our wallet collect from an outside issuer, and show what it has to an outside verifier.
+func TestWalletMeetsOutside(t *testing.T) {
+	w := newOutsideWorld(t)
+	wa := w.ourWallet()
+	w.do("issuer", "start", map[string]any{"tls": w.tls()}, nil)
+	if got := w.collectOutside(wa, 1, true); len(got.Credentials) != 0 || len(got.Refused) != 1 {
+		t.Errorf("revoked already: got %+v", got)
+	}
+	got := w.collectOutside(wa, 3, false)
+	if len(got.Credentials) != 3 || len(got.Refused) != 0 {
+		t.Fatalf("got %+v", got)
+	}
+	card := got.Credentials[0]
+	if card.Status != "valid" || !strings.Contains(string(card.Claims), `"street":"Sakae"`) {
+		t.Errorf("got %+v", card)
+	}
+	var report struct{ Notified []string }
+	w.do("issuer", "report", nil, &report)
+	if !slices.Equal(report.Notified, []string{"credential_failure", "credential_accepted"}) {
+		t.Errorf("the issuer was told %q", report.Notified)
+	}
+	w.startOutsideVerifier()
+	for _, c := range []struct {
+		name  string
+		with  map[string]any
+		query string
+		shown []string // of the claims that can be withheld
+		enc   string
+	}{
+		{"x509_san_dns, GET", map[string]any{}, `{"path":["number"]}`, []string{"number"}, "A256GCM"},
+		{"x509_hash, POST with wallet_nonce", map[string]any{"prefix": "x509_hash", "post": true}, `{"path":["address","street"]}`, []string{"address"}, "A256GCM"},
+		{"A128GCM only", map[string]any{"enc": []string{"A128GCM"}}, `{"path":["roles",null]}`, nil, "A128GCM"},
+		{"direct_post", map[string]any{"mode": "direct_post"}, `{"path":["number"]}`, []string{"number"}, ""},
+		{"transaction_data", map[string]any{"transaction": map[string]any{"type": wallet.TransactionPurpose, "credential_ids": []string{"c"}, "purpose": "test"}}, `{"path":["number"]}`, []string{"number"}, "A256GCM"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.with["query"] = cardQuery(card.VCT, c.query)
+			outcome := w.answerOutsideVerifier(wa, c.with)
+			if outcome.Error != "" || !outcome.Satisfied || len(outcome.Shown["c"]) != 1 {
+				t.Fatalf("got %+v", outcome)
+			}
+			for _, name := range []string{"number", "address"} {
+				if _, shown := outcome.Shown["c"][0][name]; shown != slices.Contains(c.shown, name) {
+					t.Errorf("%s: shown %t", name, shown)
+				}
+			}
+			if outcome.Enc != c.enc {
+				t.Errorf("encrypted with %q, want %q", outcome.Enc, c.enc)
+			}
+		})
+	}
+	t.Run("refused", func(t *testing.T) { // to a verifier whom the wallet knows; it says nothing to a stranger
+		ca, err := loadAuthority(w.in.cfg.path(fileCA), w.in.cfg.path(fileCAKey))
+		w.check(err)
+		wa.VerifierRoots = []*x509.Certificate{ca.cert}
+		asking := w.openOutside(wa, map[string]any{"query": cardQuery(card.VCT, `{"path":["number"]}`)})
+		_, _, err = wa.Refuse(t.Context(), asking)
+		w.check(err)
+		var got outcome
+		if w.do("verifier", "ended", nil, &got); !got.Refused || got.Error != oid4vc.CodeAccessDenied {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func cardQuery(vct, claim string) json.RawMessage {
+	return json.RawMessage(`{"credentials":[{"id":"c","format":"dc+sd-jwt","meta":{"vct_values":["` + vct + `"]},"claims":[` + claim + `]}]}`)
+}
+
+// outcome is what the outside verifier says of an answer.
+type outcome struct {
+	Shown     map[string][]map[string]any
+	Satisfied bool
+	Enc       string
+	Error     string
+	Refused   bool
+}
+
+// startOutsideVerifier starts the outside verifier with a certificate of the folder's authority.
+func (w *outsideWorld) startOutsideVerifier() {
+	w.t.Helper()
+	key, err := keys.Generate(keys.ES256)
+	w.check(err)
+	ca, err := loadAuthority(w.in.cfg.path(fileCA), w.in.cfg.path(fileCAKey))
+	w.check(err)
+	x5c, err := ca.signer("outside verifier", "localhost", key.Public().Crypto(), time.Now())
+	w.check(err)
+	jwk, err := key.MarshalJWK()
+	w.check(err)
+	w.do("verifier", "start", map[string]any{"tls": w.tls(), "x5c": x5c, "key": json.RawMessage(jwk)}, nil)
+}
+
+// answerOutsideVerifier lets our wallet answer the outside verifier.
+func (w *outsideWorld) answerOutsideVerifier(wa *wallet.Wallet, with map[string]any) outcome {
+	w.t.Helper()
+	asking := w.openOutside(wa, with)
+	answer, err := wa.Answer(w.t.Context(), asking, wallet.AnswerOptions{TrustAny: true})
+	w.check(err)
+	receipt, _, err := wa.Send(w.t.Context(), asking, answer)
+	var got outcome
+	w.do("verifier", "ended", nil, &got)
+	if err != nil || receipt.Outcome != wallet.OutcomeAccepted {
+		w.t.Errorf("sending: %v; the receipt says %s", err, receipt.Outcome)
+	}
+	return got
+}
+
+func (w *outsideWorld) openOutside(wa *wallet.Wallet, with map[string]any) *wallet.Asking {
+	w.t.Helper()
+	var asked struct{ Link string }
+	w.do("verifier", "ask", with, &asked)
+	asking, err := wa.OpenRequest(w.t.Context(), asked.Link)
+	w.check(err)
+	return asking
 }

@@ -4,6 +4,7 @@ import * as jose from 'jose'
 
 const decode = part => JSON.parse(Buffer.from(part, 'base64url'))
 export const header = jwt => decode(jwt.split('.')[0])
+export const payload = jwt => decode(jwt.split('.')[1])
 export const hash = (data, alg = 'sha-256') => new Uint8Array(createHash(alg.replace('-', '')).update(data).digest())
 
 // Key is a private key with its public JWK.

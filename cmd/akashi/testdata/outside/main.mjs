@@ -1,8 +1,10 @@
 // Reads one JSON object a line, {"who", "do", "with"}, and writes one for each: {"done"} or {"error"}.
 import { createInterface } from 'node:readline'
+import { Issuer } from './issuer.mjs'
+import { Verifier } from './verifier.mjs'
 import { Wallet } from './wallet.mjs'
 
-const actors = { wallet: new Wallet() }
+const actors = { wallet: new Wallet(), issuer: new Issuer(), verifier: new Verifier() }
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { who, do: act, with: options } = JSON.parse(line)
