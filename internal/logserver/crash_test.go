@@ -150,7 +150,7 @@ func (p *child) waitReady(t *testing.T, r *rig) bool {
 		r.front.set(proxy)
 		return true
 	case <-p.dead:
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		p.kill()
 		t.Fatalf("the registry did not start:\n%s", p.out)
 	}
@@ -276,7 +276,7 @@ func (b *receipts) submit(t *testing.T, r *rig, records []registry.Record) bool 
 		t.Error(err)
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	resp, err := r.client.Submit(ctx, registry.SubmitRequest{Submission: jwt, Records: records})
 	var refused *registry.Problem
@@ -360,7 +360,7 @@ func killLoop(t *testing.T, kind MapKind, kills int) {
 		}
 		life := time.Duration(mrand.IntN(300)) * time.Millisecond
 		if c.DieAt != "" {
-			life = 30 * time.Second
+			life = patience
 		}
 		select {
 		case <-p.dead:

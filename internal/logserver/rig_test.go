@@ -40,17 +40,24 @@ type swap struct {
 	handler http.Handler
 	off     bool
 	wait    time.Duration
+	gate    chan struct{} // requests wait until it is closed
 }
 
 func newSwap(t testing.TB) *swap {
 	s := new(swap)
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
-		h, off, wait := s.handler, s.off, s.wait
+		h, off, wait, gate := s.handler, s.off, s.wait, s.gate
 		s.mu.Unlock()
 		if h == nil || off {
 			w.WriteHeader(http.StatusBadGateway)
 			return
+		}
+		if gate != nil {
+			select {
+			case <-gate:
+			case <-r.Context().Done():
+			}
 		}
 		time.Sleep(wait)
 		h.ServeHTTP(w, r)
@@ -66,6 +73,17 @@ func (s *swap) slow(d time.Duration) {
 	s.wait = d
 	s.mu.Unlock()
 }
+
+// hold lets requests wait until release is called.
+func (s *swap) hold() (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gate = make(chan struct{})
+	return sync.OnceFunc(func() { close(s.gate) })
+}
+
+// patience is how long tests wait for what takes a moment on a machine with nothing else to do.
+const patience = 2 * time.Minute
 
 // rig is a whole registry: log, four witnesses, three auditors, an employer, a bank, a worker's engagement.
 type rig struct {
@@ -166,7 +184,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *rig {
 		Dir: t.TempDir(), Origin: origin, LogKey: must(note.NewSigner(skey)), Store: store.NewMemory(), Anchor: r.anchor.Public(),
 		Policy: policy, Auditors: must(registry.NewPolicy(vkey, "", watchers, 2)), Witnesses: endpoints, AuditorURLs: watching,
 		Now: r.clock.now, Log: quiet(t), EpochInterval: 5 * time.Millisecond, RetryInterval: 50 * time.Millisecond,
-		WitnessTimeout: 2 * time.Second, WitnessGrace: 200 * time.Millisecond,
+		WitnessTimeout: patience, WitnessGrace: patience, // of all that are up, so that what they say hangs on no clock
 	}
 	for _, c := range change {
 		c(&r.cfg)
@@ -222,7 +240,7 @@ func (r *rig) addList(n uint64) {
 
 func (r *rig) waitAudited() {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
 	if err := r.server.WaitAudited(ctx); err != nil {
 		r.t.Fatal(err)
