@@ -161,11 +161,17 @@ func newOutsideWorld(t *testing.T) *outsideWorld {
 	w.check(err)
 	w.clock.set(time.Now())
 	w.check(w.addParties(t.Context()))
+	w.startWallet(provider)
+	return w
+}
+
+// startWallet tells the outside wallet whom it trusts, and gives it the key of its provider.
+func (w *outsideWorld) startWallet(provider *keys.Private) {
+	w.t.Helper()
 	w.employer = w.parties["employer-A"].ID
 	jwk, err := provider.MarshalJWK()
 	w.check(err)
 	w.do("wallet", "start", map[string]any{"provider": json.RawMessage(jwk), "roots": []string{w.read(fileCA), w.read(fileIssuerCA)}}, nil)
-	return w
 }
 
 func (w *outsideWorld) read(name string) string {
@@ -191,7 +197,12 @@ type received struct {
 
 func (w *outsideWorld) offer(req issuer.OfferRequest) string {
 	w.t.Helper()
-	offer, err := w.in.admin().Offer(w.t.Context(), offerRequest{Org: w.employer, OfferRequest: req})
+	return w.offerOf(w.employer, req)
+}
+
+func (w *outsideWorld) offerOf(org string, req issuer.OfferRequest) string {
+	w.t.Helper()
+	offer, err := w.in.admin().Offer(w.t.Context(), offerRequest{Org: org, OfferRequest: req})
 	w.check(err)
 	return offer.Link
 }
@@ -536,6 +547,131 @@ func (w *outsideWorld) contractOfA() json.RawMessage {
 	data, err := json.Marshal(claims)
 	w.check(err)
 	return data
+}
+
+// TestOutsideWalletStory gives worker A of the story a wallet that knows nothing of Akashi. The year goes by; with the engagement alone the assessment finds
+// all that rests on no amount, and with copies of what employer and bank attested it finds what it finds of our own wallet.
+func TestOutsideWalletStory(t *testing.T) {
+	w := newOutsideStory(t)
+	attested := w.playOutside()
+	w.compareOutside(true)
+	for who, n := range attested {
+		if who.typ != attestation.TypeWagePayment && who.typ != attestation.TypeWageReceipt {
+			continue
+		}
+		got := w.receive(w.offerOf(w.parties[who.actor].ID, issuer.OfferRequest{Type: string(who.typ), Reference: who.reference}), map[string]any{"requests": n})
+		if len(got.Credentials) != n {
+			t.Errorf("%s: %d copies, want %d", who.typ, len(got.Credentials), n)
+		}
+	}
+	w.compareOutside(false)
+}
+
+// compareOutside lets the outside wallet answer an assessment of the year, and compares it with what the story expects of worker A. Where amounts are
+// withheld the duty to pay in full (W-03) stays undisclosed, but for the month of leave, for which no wage was due.
+func (w *outsideWorld) compareOutside(withheld bool) {
+	w.t.Helper()
+	w.check(w.audited(w.t.Context()))
+	view := w.ask(verifier.CreateOptions{From: storyFrom, To: storyTo})
+	for view.Status == verifier.Waiting {
+		w.present(view.Link, map[string]any{"multiple": true})
+		view = w.session(view.ID)
+	}
+	if view.Status != verifier.Answered {
+		w.t.Fatalf("got %+v", view)
+	}
+	found, err := decode[evidence.Result](view.Result)
+	w.check(err)
+	want := story.Expected().Engagements["A"].Findings
+	if len(found.Assessment.Findings) != len(want) {
+		w.t.Fatalf("%d findings, want %d", len(found.Assessment.Findings), len(want))
+	}
+	for i, got := range found.Assessment.Findings {
+		if withheld && got.Obligation == "W-03" && got.Period != "2026-02" {
+			want[i].Finding = compliance.Undisclosed.String()
+		}
+		if got.Obligation != want[i].Obligation || got.Period != want[i].Period || got.Finding.String() != want[i].Finding || got.DaysLate != want[i].DaysLate {
+			w.t.Errorf("%s %s %s, %d days late, want %+v: %v", got.Obligation, got.Period, got.Finding, got.DaysLate, want[i], got.Checks)
+		}
+	}
+}
+
+// copied is what an organization attested, and under which number it knows the worker.
+type copied struct {
+	actor     string
+	typ       attestation.Type
+	reference string
+}
+
+// newOutsideStory is the story's instance, and outside parties that trust its authorities.
+func newOutsideStory(t *testing.T) *outsideWorld {
+	t.Helper()
+	p := startStory(t)
+	w := &outsideWorld{player: p, outsider: startOutsider(t, p.in.cfg.path(fileCA))}
+	provider, err := keys.Generate(keys.ES256)
+	w.check(err)
+	w.startWallet(provider)
+	return w
+}
+
+// playOutside lets the story's year go by for worker A, whose wallet is the outside one, and returns how many attestations were made.
+func (w *outsideWorld) playOutside() map[copied]int {
+	w.t.Helper()
+	attested, known := map[copied]int{}, map[string]string{}
+	for _, it := range story.Timeline() {
+		w.check(w.advance(w.t.Context(), it.At))
+		switch {
+		case it.Action == "checkpoint":
+			w.check(w.in.registry.CloseEpoch(w.t.Context()))
+		case it.Engagement != "A":
+		case it.Action == "log-engagement":
+			w.setClock()
+			w.receive(w.offer(issuer.OfferRequest{Type: "engagement", Claims: w.contractOfA(), Reference: it.Reference}), nil)
+			w.check(w.in.registry.WaitAudited(w.t.Context()))
+			known[it.Actor] = it.Reference
+		case it.Action == "enrol":
+			w.enrolOutside(it)
+			known[it.Actor] = it.Reference
+		case it.Action == "import":
+			data, err := story.File(it.File)
+			w.check(err)
+			resp, err := w.importRows(w.t.Context(), it, data)
+			w.check(err)
+			attested[copied{it.Actor, it.Type, known[it.Actor]}] += len(resp.Report.Rows)
+		}
+	}
+	w.setClock()
+	return attested
+}
+
+func (w *outsideWorld) setClock() {
+	w.t.Helper()
+	w.do("clock", "set", map[string]any{"now": w.clock.now()}, nil)
+}
+
+// enrolOutside lets the outside wallet show the engagement to an organization, as a file, with that organization's streams only.
+func (w *outsideWorld) enrolOutside(it story.Item) {
+	w.t.Helper()
+	party := w.parties[it.Actor]
+	org, err := w.in.issuer.Org(w.t.Context(), party.ID)
+	w.check(err)
+	var paths [][]string
+	for _, s := range attestation.Streams {
+		if s.Role() == party.Role {
+			paths = append(paths, []string{"slots", string(s)})
+		}
+	}
+	if party.Role == attestation.Bank {
+		paths = append(paths, []string{"terms", "payer_kana"})
+	}
+	var shown string
+	w.do("wallet", "show", map[string]any{"vct": attestation.TypeEngagement.VCT(), "paths": paths, "aud": org.Issuer, "nonce": issuer.EnrolNonce}, &shown)
+	data, err := json.Marshal(evidence.Presentation{Engagement: shown})
+	w.check(err)
+	list, err := w.in.cfg.latestTrustList()
+	w.check(err)
+	_, err = w.in.issuer.Enrol(w.t.Context(), party.ID, it.Reference, data, list)
+	w.check(err)
 }
 
 // ourWallet is a wallet of ours that meets the outside issuer and verifier. It knows neither.

@@ -4,7 +4,20 @@ import { Issuer } from './issuer.mjs'
 import { Verifier } from './verifier.mjs'
 import { Wallet } from './wallet.mjs'
 
-const actors = { wallet: new Wallet(), issuer: new Issuer(), verifier: new Verifier() }
+// Clock sets the time that everything here goes by, except certificates of TLS.
+class Clock {
+  async set({ now }) {
+    const shift = new Date(now) - this.real.now()
+    globalThis.Date = class extends this.real {
+      constructor(...args) { args.length ? super(...args) : super(Date.now()) }
+      static now() { return super.now() + shift }
+    }
+    return {}
+  }
+  real = Date
+}
+
+const actors = { clock: new Clock(), wallet: new Wallet(), issuer: new Issuer(), verifier: new Verifier() }
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { who, do: act, with: options } = JSON.parse(line)

@@ -5,7 +5,7 @@ import { Openid4vciClient } from '@openid4vc/openid4vci'
 import { Openid4vpClient } from '@openid4vc/openid4vp'
 import { SDJwtVcInstance } from '@sd-jwt/sd-jwt-vc'
 import { DcqlQuery } from 'dcql'
-import { callbacks, hash, header, Key, verifyX5C } from './crypto.mjs'
+import { callbacks, hash, header, Key, payload, verifyX5C } from './crypto.mjs'
 
 const clientId = 'akashi-wallet' // a public client
 const redirectUri = 'http://127.0.0.1/callback'
@@ -186,6 +186,13 @@ export class Wallet {
     const meant = request.transactionData?.filter(t => t.transactionData.credential_ids.includes(id))
     if (meant?.length) kb.transaction_data_hashes = meant.map(t => Buffer.from(hash(t.encoded)).toString('base64url'))
     return this.sdJwt(key).present(compact, shown, { kb: { payload: kb } })
+  }
+
+  // show presents the newest credential of a type to somebody who gave an audience and a nonce on another way.
+  async show({ vct, paths, aud, nonce }) {
+    const { compact, key } = this.held.findLast(h => payload(h.compact).vct === vct)
+    const kb = { iat: Math.floor(Date.now() / 1000), aud, nonce }
+    return this.sdJwt(key).present(compact, frame(paths, await this.sdJwt().getClaims(compact)), { kb: { payload: kb } })
   }
 
   // refuse says that the holder does not want to; in the clear also where an encrypted answer was asked for, if told so.
