@@ -83,11 +83,15 @@ func TestAuditNamesNobodyElse(t *testing.T) {
 	w := newDeskWorld(t, nil)
 	b := w.signedIn("r1", "Reviewer One")
 	w.answered(b, "/desk")
-	text, err := json.Marshal(w.lines())
+	lines := w.lines()
+	for i := range lines {
+		lines[i].Prev, lines[i].Hash = "", "" // which may have any digits
+	}
+	text, err := json.Marshal(lines)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, shown := range []string{w.EngagementID, "NGUYEN", "8990000000001", "2120"} {
+	for _, shown := range []string{w.EngagementID, "NGUYEN", "8990000000001", "212000"} {
 		if strings.Contains(string(text), shown) {
 			t.Errorf("the audit log has %q", shown)
 		}

@@ -234,7 +234,7 @@ func TestSameDevice(t *testing.T) {
 
 	for _, browser := range []string{other, ""} {
 		s, back = begin()
-		if status, body := w.get(back, browser); status != http.StatusForbidden || strings.Contains(string(body), "net") {
+		if status, body := w.get(back, browser); status != http.StatusForbidden || strings.Contains(string(body), `"net"`) {
 			t.Errorf("browser %q: %d %s", browser, status, body)
 		}
 		if now := w.session(s.ID); now.Status != verifier.Failed || now.Reason != "return.browser" || now.Result != nil {

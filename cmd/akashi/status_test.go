@@ -25,7 +25,7 @@ func TestStatusListsOfAnInstance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	check := func(in *instance) string {
 		t.Helper()

@@ -256,7 +256,7 @@ func (w *flowWorld) collect(wa *wallet.Wallet, f flow) (*wallet.Collected, error
 	before := *seen
 	got, err := wa.Collect(w.t.Context(), offer, opt)
 	if err == nil {
-		err = settle(w.t.Context(), wa, got, 10*time.Second)
+		err = settle(w.t.Context(), wa, got, patience)
 	}
 	return got, errors.Join(err, f.check(before, *seen, offer))
 }
