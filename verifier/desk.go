@@ -181,9 +181,10 @@ type pageError struct {
 func (e *pageError) Error() string { return e.message }
 
 var (
-	errNoCase = &pageError{http.StatusNotFound, "desk.no_case"}
-	errForm   = &pageError{http.StatusBadRequest, "page.problem_400"}
-	errPeriod = &pageError{http.StatusBadRequest, "desk.bad_period"}
+	errNoCase  = &pageError{http.StatusNotFound, "desk.no_case"}
+	errForm    = &pageError{http.StatusBadRequest, "page.problem_400"}
+	errPeriod  = &pageError{http.StatusBadRequest, "desk.bad_period"}
+	errPeriods = &pageError{http.StatusBadRequest, "desk.two_periods"}
 )
 
 // refuse answers with the page of an error. One that knows none is our own fault and goes to the log.

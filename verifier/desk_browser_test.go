@@ -83,7 +83,17 @@ func TestDeskInABrowser(t *testing.T) {
 			check("home")
 			w.come(p, w.desk.Enter(t, "r1", "審査 太郎"), "/desk")
 			check("desk")
+			months := func() string {
+				return browsertest.Eval[string](p, `document.querySelector("[name=period]:checked").value + document.querySelector("[name=from]").value`)
+			}
+			browsertest.Eval[bool](p, `(f => (f.value = "2025-11", f.dispatchEvent(new Event("input", {bubbles: true}))))(document.querySelector("[name=from]"))`)
+			if got := months(); got != "months2025-11" {
+				t.Errorf("months filled in: %q", got)
+			}
 			p.Click(`input[name=period][value="0"]`)
+			if got := months(); got != "0" {
+				t.Errorf("and another period chosen: %q", got)
+			}
 			p.Click(".new button[type=submit]")
 			arrive(p, `location.pathname.startsWith("/desk/cases/")`)
 			if got := p.Text("h1"); !strings.Contains(got, c.waiting) {

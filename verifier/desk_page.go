@@ -199,6 +199,9 @@ func (p casePages) readAsking(r *http.Request) (a asking, err error) {
 		a.From, a.To = attestation.Period(form.Get("from")), attestation.Period(form.Get("to"))
 		return a, checkMonths(a.From, a.To)
 	}
+	if form.Get("from")+form.Get("to") != "" { // two periods: it must not be the wrong one that is assessed
+		return a, errPeriods
+	}
 	n, err := strconv.Atoi(form.Get("period"))
 	if err != nil || !slices.Contains(monthsOnOffer, n) {
 		return a, errForm

@@ -111,6 +111,7 @@ func TestNewCaseForm(t *testing.T) {
 		{"another period", []string{"period", "13"}, http.StatusBadRequest, "malformed"},
 		{"no months", []string{"period", "months"}, http.StatusBadRequest, "Write months as"},
 		{"years for months", []string{"period", "months", "from", "2025", "to", "2026"}, http.StatusBadRequest, "Write months as"},
+		{"months beside another period", []string{"period", "12", "from", "2025-11", "to", "2025-12"}, http.StatusBadRequest, "another period is chosen"},
 		{"the last before the first", []string{"period", "months", "from", "2025-12", "to", "2025-11"}, http.StatusBadRequest, "Write months as"},
 	} {
 		t.Run(c.name, func(t *testing.T) { b.post("/desk/cases", newCase(c.change...)).want(t, c.status, c.text) })

@@ -191,11 +191,20 @@ func pageFuncs(lang string) template.FuncMap {
 		"t2": func(key string, args ...any) (string, error) { // in the other language; the element around it has lang="{{lang2}}"
 			return i18n.Text(otherLanguage(lang), key, args...)
 		},
-		"both":  func(key string, args ...any) (template.HTML, error) { return bothLanguages(lang, key, args...) },
-		"lang":  func() string { return lang },
-		"lang2": func() string { return otherLanguage(lang) },
-		"asset": assetURL,
+		"both":     func(key string, args ...any) (template.HTML, error) { return bothLanguages(lang, key, args...) },
+		"brackets": func(parts ...string) string { return brackets(lang, parts...) },
+		"lang":     func() string { return lang },
+		"lang2":    func() string { return otherLanguage(lang) },
+		"asset":    assetURL,
 	}
+}
+
+// brackets puts what is said by the way into the brackets of a language, to stand right behind what it belongs to.
+func brackets(lang string, parts ...string) string {
+	if lang == "ja" {
+		return "（" + strings.Join(parts, "、") + "）"
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
 }
 
 // bothLanguages is a text with the same in the other language beside it.

@@ -1,7 +1,6 @@
 package verifier
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -333,7 +332,7 @@ func (v *view) organization(id string) string {
 		return ""
 	}
 	if name := v.pick(v.facts.Names[id]); name != "" {
-		return fmt.Sprintf("%s（%s）", name, id)
+		return name + brackets(v.lang, id)
 	}
 	return id
 }

@@ -1,4 +1,4 @@
-// Waits for the state of a case to change, and then shows the page that belongs to the new one. In a browser with the Digital Credentials API the
+// The desk's pages. One waits for the state of a case to change, and then shows the page that belongs to the new one. In a browser with the Digital Credentials API the
 // page can also ask by that (OpenID4VP 1.0, Appendix A). Without any of this the page is loaded again by hand.
 "use strict";
 const waiting = document.querySelector("[data-events]");
@@ -22,6 +22,17 @@ function watch() {
 if (waiting) {
   watch();
   window.addEventListener("pagehide", () => events.close());
+}
+
+// Whoever fills in months means them, and whoever goes back to another period does not.
+for (const months of document.querySelectorAll(".months")) {
+  const mine = months.closest(".choice").querySelector("[name=period]");
+  months.addEventListener("input", () => { mine.checked = true; });
+  months.closest("form").addEventListener("change", (event) => {
+    if (event.target.name === "period" && event.target !== mine) {
+      months.querySelectorAll("input").forEach((month) => { month.value = ""; });
+    }
+  });
 }
 
 const ask = document.querySelector("[data-ask]");
