@@ -84,7 +84,7 @@ func (j *judge) checkCopy(r *rung, v *verifiedRecord) error {
 	if err != nil {
 		return err
 	}
-	c, err := j.memory.verify(u, r.presented, key, j.keyBinding())
+	c, err := j.memory.verify(u, key, j.keyBinding())
 	switch {
 	case errors.Is(err, sdjwt.ErrKeyBinding):
 		return &failure{CodeKBAttestation, err}

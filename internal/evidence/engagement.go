@@ -78,7 +78,7 @@ func (j *judge) openEngagement() (string, error) {
 
 // verifyEngagement verifies an engagement with the key of an entity.
 func (j *judge) verifyEngagement(u *sdjwt.Unverified, entity *trustlist.Entity, key keys.Public) (*sdjwt.Verified, error) {
-	v, err := j.memory.verify(u, j.file.Presentation.Engagement, key, j.keyBinding())
+	v, err := j.memory.verify(u, key, j.keyBinding())
 	switch {
 	case errors.Is(err, sdjwt.ErrKeyBinding):
 		return nil, &failure{CodeKBEngagement, err}

@@ -214,7 +214,7 @@ func (j *judge) verifyJWT(r *rung, compact string, kb *sdjwt.ExpectKeyBinding) (
 		}
 		return refuse(ReasonNotAccredited, err)
 	}
-	v, err := j.memory.verify(u, compact, key, kb)
+	v, err := j.memory.verify(u, key, kb)
 	switch {
 	case errors.Is(err, sdjwt.ErrKeyBinding):
 		return nil, nil, keys.Public{}, &failure{CodeKBAttestation, err}

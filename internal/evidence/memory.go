@@ -15,8 +15,9 @@ import (
 // policies that it is asked for again with; octets that differ in anything are not known. It is for one goroutine. Nil remembers nothing: whoever
 // verifies a file from elsewhere has none.
 type Memory struct {
-	credentials map[string]verifiedCredential // by compact form
-	claims      map[*sdjwt.Verified]any       // of those credentials, read as their type
+	read        map[string]*sdjwt.Unverified // by compact form
+	credentials map[*sdjwt.Unverified]verifiedCredential
+	claims      map[*sdjwt.Verified]any // of those credentials, read as their type
 	lists       map[listKey]*trustlist.List
 	readers     map[string]*trustlist.Reader // by the anchor's thumbprint
 
@@ -24,9 +25,8 @@ type Memory struct {
 	checkpoints map[checkpointKey]*registry.Checkpoint
 }
 
-// verifiedCredential is a presentation of a credential that was read and verified.
+// verifiedCredential is a presentation of a credential that was verified.
 type verifiedCredential struct {
-	parsed   *sdjwt.Unverified
 	key      keys.Public // that the issuer's signature was verified with
 	verified *sdjwt.Verified
 }
@@ -44,14 +44,15 @@ type checkpointKey struct {
 // NewMemory returns a memory for one presentation.
 func NewMemory() *Memory {
 	return &Memory{
-		credentials: make(map[string]verifiedCredential), claims: make(map[*sdjwt.Verified]any), lists: make(map[listKey]*trustlist.List), readers: make(map[string]*trustlist.Reader),
+		read: make(map[string]*sdjwt.Unverified), credentials: make(map[*sdjwt.Unverified]verifiedCredential), claims: make(map[*sdjwt.Verified]any), lists: make(map[listKey]*trustlist.List), readers: make(map[string]*trustlist.Reader),
 		checkpoints: make(map[checkpointKey]*registry.Checkpoint),
 	}
 }
 
 // Remember takes a presented credential that the caller has read, and verified with a key for the KeyBinding of [MakeOptions].
 func (m *Memory) Remember(compact string, parsed *sdjwt.Unverified, key keys.Public, verified *sdjwt.Verified) {
-	m.credentials[compact] = verifiedCredential{parsed, key, verified}
+	m.read[compact] = parsed
+	m.credentials[parsed] = verifiedCredential{key, verified}
 }
 
 // List is [trustlist.Verify].
@@ -72,25 +73,30 @@ func (m *Memory) List(jwt string, anchor keys.Public) (*trustlist.List, error) {
 
 // parse reads a credential.
 func (m *Memory) parse(compact string) (*sdjwt.Unverified, error) {
-	if m != nil {
-		if c, ok := m.credentials[compact]; ok {
-			return c.parsed, nil
-		}
+	if m == nil {
+		return sdjwt.Parse(compact)
 	}
-	return sdjwt.Parse(compact)
+	if u := m.read[compact]; u != nil {
+		return u, nil
+	}
+	u, err := sdjwt.Parse(compact)
+	if err == nil {
+		m.read[compact] = u
+	}
+	return u, err
 }
 
 // verify verifies a credential that parse has read. One that was verified with its key binding holds without an expectation of who it was made
 // for as well; kb is nil exactly where there is no key binding.
-func (m *Memory) verify(u *sdjwt.Unverified, compact string, key keys.Public, kb *sdjwt.ExpectKeyBinding) (*sdjwt.Verified, error) {
+func (m *Memory) verify(u *sdjwt.Unverified, key keys.Public, kb *sdjwt.ExpectKeyBinding) (*sdjwt.Verified, error) {
 	if m != nil {
-		if c, ok := m.credentials[compact]; ok && c.key.Equal(key) && (c.verified.KB != nil) == (kb != nil) {
+		if c, ok := m.credentials[u]; ok && c.key.Equal(key) && (c.verified.KB != nil) == (kb != nil) {
 			return c.verified, nil
 		}
 	}
 	v, err := u.Verify(key, sdjwt.Expect{Algs: algs, KeyBinding: kb})
 	if err == nil && m != nil {
-		m.Remember(compact, u, key, v)
+		m.credentials[u] = verifiedCredential{key, v}
 	}
 	return v, err
 }

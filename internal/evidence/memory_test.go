@@ -37,7 +37,7 @@ func TestMemory(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		return m.verify(u, compact, key, kb)
+		return m.verify(u, key, kb)
 	}
 	dot := strings.LastIndexByte(compact, '.')
 	for _, c := range []struct {

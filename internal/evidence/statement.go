@@ -49,7 +49,7 @@ func (m *Memory) statement(compact string, holder keys.Public) (*statement, erro
 	if err != nil {
 		return nil, err
 	}
-	v, err := m.verify(u, compact, holder, nil)
+	v, err := m.verify(u, holder, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -362,14 +362,12 @@ func (p *parser) string() (string, error) {
 		return "", errNotWellFormed
 	}
 	plain := true
-	for ; p.peek() != '"'; p.pos++ {
-		switch c := p.peek(); {
-		case c == '\\':
-			plain = false
-			p.pos++
-		case c < ' ': // also at the end
+	for p.skipPlain(); p.peek() != '"'; p.skipPlain() {
+		if p.peek() != '\\' { // also at the end
 			return "", errNotWellFormed
 		}
+		plain = false
+		p.pos += 2
 	}
 	p.pos++
 	raw := p.text[start:p.pos]
@@ -385,6 +383,23 @@ func (p *parser) string() (string, error) {
 		return "", fmt.Errorf("%w: an unpaired surrogate in a string", ErrJSON)
 	}
 	return s, nil
+}
+
+// plainOctets are those that stand in a string as they are.
+var plainOctets = func() (is [256]bool) {
+	for c := range is {
+		is[c] = c >= ' ' && c != '"' && c != '\\'
+	}
+	return is
+}()
+
+// skipPlain steps over the part of a string that stands for itself.
+func (p *parser) skipPlain() {
+	text, pos := p.text, p.pos
+	for pos < len(text) && plainOctets[text[pos]] {
+		pos++
+	}
+	p.pos = pos
 }
 
 // checkNames refuses members that encoding/json would put into a field although the letter case differs (RFC 8259, Section 8.3:

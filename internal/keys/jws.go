@@ -44,6 +44,7 @@ type UnverifiedHeader struct {
 
 	members map[string]any                      // of Raw; nil where the header was not read from a token
 	chain   func() ([]*x509.Certificate, error) // of X5C, once; nil where the header was not read from a token
+	leaf    func() (Public, error)              // of X5C, once; as chain
 }
 
 // Member returns any member of a header that was read from a token, as [DecodeJSON] reads it into an interface. It must not be changed.
@@ -58,6 +59,22 @@ func (h UnverifiedHeader) Chain() ([]*x509.Certificate, error) {
 		return ParseChain(h.X5C)
 	}
 	return h.chain()
+}
+
+// LeafKey is the key of the first certificate in X5C.
+func (h UnverifiedHeader) LeafKey() (Public, error) {
+	if h.leaf == nil {
+		return h.readLeaf()
+	}
+	return h.leaf()
+}
+
+func (h UnverifiedHeader) readLeaf() (Public, error) {
+	chain, err := h.Chain()
+	if err != nil {
+		return Public{}, err
+	}
+	return PublicFrom(chain[0].PublicKey)
 }
 
 // Token is a compact JWS whose signature was verified.
@@ -260,6 +277,7 @@ func (p parts) readHeader() (*knownHeader, error) {
 		return nil, err
 	}
 	header.chain = sync.OnceValues(func() ([]*x509.Certificate, error) { return ParseChain(header.X5C) })
+	header.leaf = sync.OnceValues(header.readLeaf)
 	h := &knownHeader{text: strings.Clone(p.header), header: header}
 	h.jose = sync.OnceValues(h.parseJose)
 	if len(p.header) <= maxKnownHeader {
@@ -348,10 +366,14 @@ func (p parts) decodePayload() ([]byte, error) {
 
 // decodeStrict decodes base64url and refuses line breaks, which encoding/base64 skips.
 func decodeStrict(s string) ([]byte, error) {
-	if strings.ContainsAny(s, "\r\n") {
+	if hasLineBreak(s) {
 		return nil, errors.New("line break in base64url")
 	}
 	return b64.DecodeString(s)
+}
+
+func hasLineBreak(s string) bool {
+	return strings.IndexByte(s, '\n') >= 0 || strings.IndexByte(s, '\r') >= 0
 }
 
 func (p parts) parseHeader() (UnverifiedHeader, error) {

@@ -36,7 +36,7 @@ func (l *List) entityForChain(h keys.UnverifiedHeader, at time.Time) (*Entity, k
 	if err != nil {
 		return refuse(err.Error())
 	}
-	key, err := keys.PublicFrom(chain[0].PublicKey)
+	key, err := h.LeafKey()
 	if err != nil {
 		return refuse("the leaf's key is of a kind that is not used here")
 	}

@@ -120,6 +120,14 @@ type payload struct {
 	StatusServices []StatusService `json:"status_lists,omitempty"`
 }
 
+// received is a payload with the entities as they are written.
+type received struct {
+	N              uint64            `json:"n"`
+	IssuedAt       int64             `json:"iat"`
+	Entities       []json.RawMessage `json:"entities"`
+	StatusServices []StatusService   `json:"status_lists"`
+}
+
 // Sign makes version n of the trust list, after checking it as [Verify] will.
 func Sign(anchor *keys.Private, n uint64, issuedAt time.Time, entities []*Entity, services ...StatusService) (string, error) {
 	body, err := json.Marshal(payload{n, issuedAt.Unix(), entities, services})
@@ -139,27 +147,39 @@ func Sign(anchor *keys.Private, n uint64, issuedAt time.Time, entities []*Entity
 // Verify checks the anchor's signature and every rule of a list.
 func Verify(jwt string, anchor keys.Public) (*List, error) { return NewReader(anchor).Verify(jwt) }
 
-// Reader reads versions of the list. They have most keys in common, and it reads each of those once.
+// Reader reads versions of the list. They have most entities in common, and it reads each of those, and each key, once.
 type Reader struct {
-	anchor keys.Public
-	known  map[string]keys.Public // by the JWK's octets
+	anchor   keys.Public
+	keys     map[string]keys.Public // by the JWK's octets
+	entities map[string]*Entity     // by theirs
 }
 
 // NewReader returns a reader of lists that this anchor signed. It is for one goroutine.
 func NewReader(anchor keys.Public) *Reader {
-	return &Reader{anchor: anchor, known: make(map[string]keys.Public)}
+	return &Reader{anchor: anchor, keys: make(map[string]keys.Public), entities: make(map[string]*Entity)}
 }
 
 // key is [keys.ParsePublic].
 func (r *Reader) key(jwk []byte) (keys.Public, error) {
-	if k, ok := r.known[string(jwk)]; ok {
+	if k, ok := r.keys[string(jwk)]; ok {
 		return k, nil
 	}
 	k, err := keys.ParsePublic(jwk)
 	if err == nil {
-		r.known[string(jwk)] = k
+		r.keys[string(jwk)] = k
 	}
 	return k, err
+}
+
+// entity reads an entity; nil for null. Unknown members are refused: a misspelt "compromised" must not pass in silence.
+func (r *Reader) entity(text json.RawMessage) (e *Entity, err error) {
+	if e, ok := r.entities[string(text)]; ok {
+		return e, nil
+	}
+	if err = keys.DecodeKnownJSON(text, &e, maxPayload); err == nil {
+		r.entities[string(text)] = e
+	}
+	return e, err
 }
 
 // Verify is [Verify] with the reader's anchor.
@@ -182,9 +202,9 @@ func (r *Reader) Verify(jwt string) (*List, error) {
 	return l, nil
 }
 
-// parse reads and checks the payload of a list. Unknown members are refused: a misspelt "compromised" must not pass in silence.
+// parse reads and checks the payload of a list.
 func (r *Reader) parse(body []byte) (*List, error) {
-	var p payload
+	var p received
 	if err := keys.DecodeKnownJSON(body, &p, maxPayload); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrList, err)
 	}
@@ -195,13 +215,17 @@ func (r *Reader) parse(body []byte) (*List, error) {
 		return nil, fmt.Errorf("%w: iat is missing", ErrList)
 	}
 	l := &List{
-		N: p.N, IssuedAt: time.Unix(p.IssuedAt, 0).UTC(), Entities: p.Entities, StatusServices: p.StatusServices,
+		N: p.N, IssuedAt: time.Unix(p.IssuedAt, 0).UTC(), Entities: make([]*Entity, len(p.Entities)), StatusServices: p.StatusServices,
 		byID: make(map[string]*Entity), bySigning: make(map[string]listedKey), bySubmission: make(map[string]listedKey),
 		byStatus: make(map[string]statusKey), byRoot: make(map[string]*Entity), roots: x509.NewCertPool(),
 	}
 	issuers := make(map[string]bool)
-	for i, e := range p.Entities {
-		if err := l.add(e, issuers, r.key); err != nil {
+	for i, text := range p.Entities {
+		e, err := r.entity(text)
+		if err == nil {
+			l.Entities[i], err = e, l.add(e, issuers, r.key)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%w: entity %d: %w", ErrList, i, err)
 		}
 	}
