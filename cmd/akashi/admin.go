@@ -230,7 +230,7 @@ func (a *localAdmin) list(ctx context.Context, entities []*trustlist.Entity, n u
 }
 
 // auditPatience is how long a command waits until everybody can see what it changed.
-const auditPatience = 5 * time.Second
+const auditPatience = 15 * time.Second
 
 // awaitAudit waits for the auditors, so that the next command finds what this one did. Where they do not answer, it goes on: what was
 // logged is logged.
@@ -264,16 +264,25 @@ func (a *localAdmin) Import(ctx context.Context, req importRequest) (*importResp
 	return resp, nil
 }
 
+// importAndShow imports one file and waits for the auditors. Who imports many files in this process waits once, after the last.
+func (a *localAdmin) importAndShow(ctx context.Context, req importRequest) (*importResponse, error) {
+	resp, err := a.Import(ctx, req)
+	if err == nil && !req.DryRun && a.registry != nil {
+		a.awaitAudit(ctx)
+	}
+	return resp, err
+}
+
 const (
 	socketName  = "akashi.sock"
 	maxAdminReq = 256 << 20
 )
 
 // adminHandler serves an admin over the socket.
-func adminHandler(a admin) http.Handler {
+func adminHandler(a *localAdmin) http.Handler {
 	r := mux.NewRouter()
 	r.HandleFunc("/orgs", adminRoute(a.AddOrg)).Methods(http.MethodPost)
-	r.HandleFunc("/import", adminRoute(a.Import)).Methods(http.MethodPost)
+	r.HandleFunc("/import", adminRoute(a.importAndShow)).Methods(http.MethodPost)
 	r.HandleFunc("/offer", adminRoute(a.Offer)).Methods(http.MethodPost)
 	r.HandleFunc("/revoke", adminRoute(a.Revoke)).Methods(http.MethodPost)
 	return http.MaxBytesHandler(r, maxAdminReq)
