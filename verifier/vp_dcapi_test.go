@@ -400,7 +400,7 @@ func requestURI(t *testing.T, link string) string {
 	return l.URI
 }
 
-// A session is answered in the one way that it was begun for.
+// A session is answered in the one way that it was begun for, unless a page may ask beside a link.
 func TestDCAPIAndLinksStayApart(t *testing.T) {
 	w := newVPWorld(t)
 	wallet := &holding{vpWorld: w, held: []string{w.payment}}
