@@ -75,10 +75,7 @@ func startOutsider(t *testing.T, ca string) *outsider {
 	o.check(err)
 	o.out = bufio.NewReader(stdout)
 	o.check(cmd.Start())
-	t.Cleanup(func() {
-		o.check(o.to.(io.Closer).Close())
-		_ = cmd.Wait() // the test's context may have killed it already
-	})
+	t.Cleanup(func() { _ = cmd.Wait() }) // the test's context has killed it
 	return o
 }
 
@@ -87,6 +84,16 @@ func (o *outsider) check(err error) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
+}
+
+// run runs a part of the test, by which the outsider reports meanwhile.
+func (o *outsider) run(name string, part func(*testing.T)) {
+	whole := o.t
+	whole.Run(name, func(t *testing.T) {
+		o.t = t
+		defer func() { o.t = whole }()
+		part(t)
+	})
 }
 
 // checkVersions compares what is installed with what package.json asks for.
@@ -147,28 +154,48 @@ type outsideWorld struct {
 
 func newOutsideWorld(t *testing.T) *outsideWorld {
 	t.Helper()
+	cfg := outsideConfig(t)
+	provider, err := keys.Generate(keys.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := startOutsideWorld(t, cfg, provider, startOutsider(t, cfg.path(fileCA)))
+	w.startWallet(provider)
+	return w
+}
+
+func outsideConfig(t *testing.T) *Config {
+	t.Helper()
 	cfg, err := initInstance(initOptions{dir: t.TempDir(), host: "localhost", now: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &outsideWorld{outsider: startOutsider(t, cfg.path(fileCA)), player: &player{clock: new(storyClock), parties: map[string]story.Party{}, workers: map[string]*storyWorker{}}}
-	provider, err := keys.Generate(keys.ES256)
-	w.check(err)
+	return cfg
+}
+
+// startOutsideWorld starts the instance, whose issuers know the provider of the outside wallet.
+func startOutsideWorld(t *testing.T, cfg *Config, provider *keys.Private, o *outsider) *outsideWorld {
+	t.Helper()
+	w := &outsideWorld{outsider: o, player: &player{clock: new(storyClock), parties: map[string]story.Party{}, workers: map[string]*storyWorker{}}}
 	w.check(os.WriteFile(cfg.path("provider.pub"), provider.Public().JWK(), 0o600))
 	cfg.VCI = VCIConfig{RatePerSecond: -1, WalletKeys: []string{"provider.pub"}}
+	var err error
 	w.in, err = startInstance(t.Context(), cfg, instanceOptions{epoch: 200 * time.Millisecond, log: slog.New(slog.DiscardHandler)})
-	t.Cleanup(func() { w.check(w.in.stop(context.WithoutCancel(t.Context()))) })
+	t.Cleanup(func() {
+		if err := w.in.stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
 	w.check(err)
 	w.clock.set(time.Now())
 	w.check(w.addParties(t.Context()))
-	w.startWallet(provider)
+	w.employer = w.parties["employer-A"].ID
 	return w
 }
 
 // startWallet tells the outside wallet whom it trusts, and gives it the key of its provider.
 func (w *outsideWorld) startWallet(provider *keys.Private) {
 	w.t.Helper()
-	w.employer = w.parties["employer-A"].ID
 	jwk, err := provider.MarshalJWK()
 	w.check(err)
 	w.do("wallet", "start", map[string]any{"provider": json.RawMessage(jwk), "roots": []string{w.read(fileCA), w.read(fileIssuerCA)}}, nil)
@@ -242,7 +269,7 @@ func TestOutsideWalletCollects(t *testing.T) {
 		{"authorization code, attested", issuer.OfferRequest{Authorize: true}, map[string]any{"attested": "challenge", "batch": 2}, 2,
 			"POST challenge 200, POST par 201, POST authorize 303, POST challenge 200, POST token 200, POST credential 200"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		w.run(c.name, func(t *testing.T) {
 			c.offer.Type, c.offer.Example = "staff-card", true
 			got := w.receive(w.offer(c.offer), c.with)
 			if len(got.Credentials) != c.count || !got.Signed || got.TokenType != "DPoP" || got.Version != "V1" {
@@ -377,7 +404,7 @@ func TestOutsideWalletPresents(t *testing.T) {
 		{"transaction_data", verifier.CreateOptions{TransactionData: []string{transaction}}, nil, presented{Prefix: oid4vc.PrefixX509Hash, Enc: "A256GCM"}},
 		{"the same device", verifier.CreateOptions{SameDevice: true, Browser: strings.Repeat("b", 43)}, nil, presented{Prefix: oid4vc.PrefixX509Hash, Enc: "A256GCM"}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		w.run(c.name, func(t *testing.T) {
 			c.o.Query = query()
 			view := w.ask(c.o)
 			got := w.present(view.Link, merge(map[string]any{}, c.with))
@@ -440,7 +467,7 @@ func TestOutsideWalletDoesNotPresent(t *testing.T) {
 		{"nothing to show", "present", "https://other.example/card", nil, http.StatusOK, verifier.Refused, oid4vc.CodeAccessDenied},
 		{"another nonce", "present", card.VCT, map[string]any{"spoil": "nonce"}, http.StatusBadRequest, verifier.Failed, "kb.nonce"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		w.run(c.name, func(t *testing.T) {
 			view := w.ask(verifier.CreateOptions{Query: query(c.vct)})
 			var got presented
 			w.do("wallet", c.act, merge(map[string]any{"link": view.Link}, c.with), &got)
@@ -478,7 +505,7 @@ func TestOutsideWalletAssessed(t *testing.T) {
 		{"without multiple", verifier.CreateOptions{}, nil, []map[string]int{{"engagement": 1}, {"engagement": 1, "wage-payment": 1}}, 1},
 		{"one step", verifier.CreateOptions{OneStep: true, From: storyFrom, To: storyTo}, map[string]any{"multiple": true}, []map[string]int{{"engagement": 1, "wage-payment": len(months)}}, len(months)},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		w.run(c.name, func(t *testing.T) {
 			view := w.ask(c.o)
 			var steps []map[string]int
 			for view.Status == verifier.Waiting {
@@ -607,7 +634,7 @@ type copied struct {
 func newOutsideStory(t *testing.T) *outsideWorld {
 	t.Helper()
 	p := startStory(t)
-	w := &outsideWorld{player: p, outsider: startOutsider(t, p.in.cfg.path(fileCA))}
+	w := &outsideWorld{player: p, outsider: startOutsider(t, p.in.cfg.path(fileCA)), employer: p.parties["employer-A"].ID}
 	provider, err := keys.Generate(keys.ES256)
 	w.check(err)
 	w.startWallet(provider)
@@ -743,7 +770,7 @@ func TestWalletMeetsOutside(t *testing.T) {
 		{"direct_post", map[string]any{"mode": "direct_post"}, `{"path":["number"]}`, []string{"number"}, ""},
 		{"transaction_data", map[string]any{"transaction": map[string]any{"type": wallet.TransactionPurpose, "credential_ids": []string{"c"}, "purpose": "test"}}, `{"path":["number"]}`, []string{"number"}, "A256GCM"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		w.run(c.name, func(t *testing.T) {
 			c.with["query"] = cardQuery(card.VCT, c.query)
 			outcome := w.answerOutsideVerifier(wa, c.with)
 			if outcome.Error != "" || !outcome.Satisfied || len(outcome.Shown["c"]) != 1 {
@@ -759,7 +786,7 @@ func TestWalletMeetsOutside(t *testing.T) {
 			}
 		})
 	}
-	t.Run("refused", func(t *testing.T) { // to a verifier whom the wallet knows; it says nothing to a stranger
+	w.run("refused", func(t *testing.T) { // to a verifier whom the wallet knows; it says nothing to a stranger
 		ca, err := loadAuthority(w.in.cfg.path(fileCA), w.in.cfg.path(fileCAKey))
 		w.check(err)
 		wa.VerifierRoots = []*x509.Certificate{ca.cert}
