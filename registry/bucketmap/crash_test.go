@@ -229,8 +229,12 @@ func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	random := rand.New(rand.NewPCG(1, 2))
 	unfinished, advanced, last := 0, 0, uint64(0)
-	for range kills {
-		if !runChild(t, dir, time.Duration(random.IntN(60_000))*time.Microsecond) {
+	for n := 0; n < kills || advanced == 0; n++ {
+		life := time.Duration(random.IntN(60_000)) * time.Microsecond
+		if n >= kills { // too short for this machine
+			life *= 1 << min(n-kills, 10)
+		}
+		if !runChild(t, dir, life) {
 			t.Fatal("the child came to its end: the test log is too short for so many kills")
 		}
 		covered, torn := checkKilled(t, dir)
@@ -243,9 +247,6 @@ func TestKill(t *testing.T) {
 		last = covered
 	}
 	t.Logf("%d kills, %d in the middle of an epoch; %d entries covered", kills, unfinished, last)
-	if advanced == 0 {
-		t.Error("no run got anywhere")
-	}
 	s, err := store.OpenBadger(filepath.Join(dir, "store"), nil, nil)
 	if err != nil {
 		t.Fatal(err)
