@@ -25,7 +25,7 @@ import (
 type AnswerOptions struct {
 	Engagement string   // ID; "" when the wallet holds one
 	Hide       []string // documents, by ID, and claims: of the engagement by path, of others as ID.path
-	TrustAny   bool     // answer a verifier that nobody knows
+	TrustAny   bool     // answer a verifier that nobody knows, or that is listed in other roles only
 }
 
 // Answer is what would go to the verifier, for the person to agree to.
@@ -59,8 +59,8 @@ var ErrWhichEngagement = errors.New("the wallet holds several engagements: name 
 // Answer chooses what to show: of each kind what the query takes, and of its alternatives the first that can be given. Where there is no answer, and
 // the verifier is known, the error is a [*Rejection].
 func (w *Wallet) Answer(ctx context.Context, a *Asking, o AnswerOptions) (*Answer, error) {
-	if !a.Known && !o.TrustAny {
-		return nil, ErrUnknownVerifier
+	if err := a.mayAsk(); err != nil && !o.TrustAny {
+		return nil, err
 	}
 	answer, err := w.choose(ctx, a, o)
 	switch {
@@ -390,8 +390,8 @@ func errorCode(err error) string {
 }
 
 func (w *Wallet) refuse(ctx context.Context, a *Asking, code string) (*Receipt, string, error) {
-	if !a.Known {
-		return nil, "", ErrUnknownVerifier
+	if err := a.mayAsk(); err != nil {
+		return nil, "", err
 	}
 	refused := &oid4vc.VPResponse{Error: &oid4vc.ErrorResponse{Code: code}, State: a.request.State}
 	return w.respond(ctx, a, refused, w.receipt(a, OutcomeRefused, []ShownDocument{}))

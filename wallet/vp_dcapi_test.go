@@ -10,12 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"akashi/attestation"
 	"akashi/internal/dcql"
 	"akashi/internal/did"
 	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
 	"akashi/internal/sdjwt"
 	"akashi/internal/web"
+	"akashi/registry/trustlist"
 	"akashi/wallet"
 )
 
@@ -96,11 +98,12 @@ func TestCredentialRequest(t *testing.T) {
 	}
 }
 
-// Of several signatures one by a key on the trust list is taken, whatever others say.
+// Of several signatures one by a verifier's key on the trust list is taken, whatever others say.
 func TestCredentialRequestOfListed(t *testing.T) {
 	s := received(t)
 	f := newFakeVerifier(t, s)
-	org := s.Orgs["employer-A"]
+	org := s.Orgs["authority"]
+	relist(s, "authority", func(e *trustlist.Entity) { e.Roles = append(e.Roles[:1:1], attestation.Verifier) })
 	var err error
 	f.signer, err = keys.ParsePrivate(org.Signing)
 	f.check(err)

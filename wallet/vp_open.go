@@ -24,9 +24,9 @@ import (
 type Asking struct {
 	ClientID string            `json:"client_id"`        // who is answered: the key bindings name it
 	Host     string            `json:"host"`             // where the answer goes
-	Entity   string            `json:"entity,omitempty"` // id on the trust list, where the verifier signs with a listed key
+	Entity   string            `json:"entity,omitempty"` // id on the trust list, where the request is signed with a listed key
 	Names    map[string]string `json:"names"`            // by language: the trust list's, or that of the certificate; none for a stranger
-	Known    bool              `json:"known"`            // on the trust list, or certified by an authority of [Config.VerifierRoots]
+	Known    bool              `json:"known"`            // on the trust list as a verifier, or certified by an authority of [Config.VerifierRoots]
 
 	Transactions []Transaction `json:"transactions,omitempty"` // what the person agrees to by answering
 
@@ -39,11 +39,24 @@ var (
 	ErrAsking = errors.New("the request cannot be read: it may be answered or expired, so ask for another")
 	// ErrUnknownVerifier is returned where nothing shows who asks. It is a stop, not a warning.
 	ErrUnknownVerifier = errors.New("nothing shows who asks: show nothing, and ask for help")
+	// ErrNotVerifier is returned where an organization of the trust list asks that is not listed as a verifier: an employer must not pose as a reviewer.
+	ErrNotVerifier = errors.New("who asks is registered, but not as somebody who may ask for proof: show nothing, and ask for help")
 	// ErrElsewhere is returned where the answer would go to a host that the verifier does not stand for.
 	ErrElsewhere = errors.New("the answer would go to another host than the verifier's: show nothing")
 	// ErrWidePath is returned for a request for more than single period secrets, which would open periods that are still to come.
 	ErrWidePath = errors.New("the request asks for all periods at once: each period must be asked for by itself, as slots, stream, period, s")
 )
+
+// mayAsk is nil for a verifier who is known.
+func (a *Asking) mayAsk() error {
+	switch {
+	case a.Known:
+		return nil
+	case a.Entity != "":
+		return ErrNotVerifier
+	}
+	return ErrUnknownVerifier
+}
 
 // A Rejection is a request that the wallet must not, or cannot, answer with presentations, of a verifier whom it knows. The person decides whether the
 // verifier is told so, by [Wallet.Reject].
@@ -169,10 +182,11 @@ func randomOctets(n int) []byte {
 	return b
 }
 
-// whoAsks finds the verifier on the trust list, or by its certificate.
+// whoAsks finds the verifier on the trust list, or by its certificate. Of an organization that is listed in other roles only, the list says who it is,
+// and not that it may ask.
 func (w *Wallet) whoAsks(v *oid4vc.VerifiedRequest, rooted bool, list *trustlist.List) *Asking {
 	if e := listedKey(list, v.Key, attestation.DateOf(w.Now())); e != nil {
-		return &Asking{Entity: e.ID, Names: e.Name, Known: true}
+		return &Asking{Entity: e.ID, Names: e.Name, Known: rooted || e.HasRole(attestation.Verifier)}
 	}
 	a := &Asking{Names: map[string]string{}, Known: rooted}
 	if rooted && v.Leaf.Subject.CommonName != "" { // a stranger's certificate says what it likes

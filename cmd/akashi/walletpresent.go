@@ -52,7 +52,11 @@ func (f *walletFlags) presentLink(ctx context.Context, s streams, w *wallet.Wall
 		r, next, err := w.Refuse(ctx, a)
 		return errors.Join(err, f.printReceipt(s, r, next))
 	}
-	if !a.Known && o.trustAny {
+	switch {
+	case !o.trustAny || a.Known:
+	case a.Entity != "":
+		s.say("WARNING: WHO ASKS IS NOT REGISTERED AS A VERIFIER. It may be posing as one, and what you show cannot be taken back.")
+	default:
 		s.say("WARNING: NOBODY KNOWS WHO ASKS. It may be a swindle, and what you show cannot be taken back.")
 	}
 	answer, err := w.Answer(ctx, a, wallet.AnswerOptions{Engagement: o.Engagement, Hide: o.Hide, TrustAny: o.trustAny})
@@ -102,8 +106,10 @@ func (f *walletFlags) rejected(ctx context.Context, s streams, w *wallet.Wallet,
 // sayWho says who asks.
 func sayWho(s streams, a *wallet.Asking) {
 	switch {
-	case a.Entity != "":
+	case a.Entity != "" && a.Known:
 		s.say("asked by: %s (registered as %s)", inWords(a.Names), a.Entity)
+	case a.Entity != "":
+		s.say("asked by: %s (registered as %s, but not as a verifier)", inWords(a.Names), a.Entity)
 	case a.Known:
 		s.say("asked by: %s (certified by an authority that you trust)", inWords(a.Names))
 	default:
