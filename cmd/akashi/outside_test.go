@@ -219,7 +219,8 @@ type received struct {
 		Status                  map[string]any
 		Disclosable             []string
 	}
-	Seen []string
+	Interval int // seconds after which to ask again for what comes later
+	Seen     []string
 }
 
 func (w *outsideWorld) offer(req issuer.OfferRequest) string {
@@ -264,6 +265,7 @@ func TestOutsideWalletCollects(t *testing.T) {
 		{"by value, key named by did:jwk", issuer.OfferRequest{ByValue: true}, map[string]any{"did": true}, 1, "POST token 200, POST credential 200"},
 		{"EdDSA", issuer.OfferRequest{}, map[string]any{"alg": "EdDSA"}, 1, "POST token 200, POST credential 200"},
 		{"attested", issuer.OfferRequest{}, map[string]any{"attested": "challenge"}, 1, "POST challenge 200, POST token 200, POST credential 200"},
+		{"keys attested", issuer.OfferRequest{}, map[string]any{"keyAttestation": "standard", "batch": 3}, 3, "POST nonce 200, POST credential 200"},
 		{"authorization code", issuer.OfferRequest{Authorize: true}, map[string]any{"notify": "credential_deleted"}, 1,
 			"POST par 400, POST par 201, GET authorize 200, POST authorize 303, POST token 200, POST nonce 200, POST credential 200, POST notification 204"},
 		{"authorization code, attested", issuer.OfferRequest{Authorize: true}, map[string]any{"attested": "challenge", "batch": 2}, 2,
@@ -313,6 +315,7 @@ func TestOutsideWalletIsRefused(t *testing.T) {
 		{"wrong transaction code", issuer.OfferRequest{TxCode: "4935"}, map[string]any{"txCode": "4936"}, "invalid_grant"},
 		{"no transaction code", issuer.OfferRequest{TxCode: "4935"}, map[string]any{}, "requires a 'tx_code'"},
 		{"attested without challenge", issuer.OfferRequest{}, map[string]any{"attested": "library"}, "use_attestation_challenge"},
+		{"key attestation with the typ of a draft", issuer.OfferRequest{}, map[string]any{"keyAttestation": "library"}, "invalid_proof"},
 		{"alg that is not announced", issuer.OfferRequest{}, map[string]any{"alg": "ES384"}, "does not support the 'ES384' alg"},
 	} {
 		c.offer.Type, c.offer.Example = "staff-card", true
@@ -517,6 +520,33 @@ func TestOutsideWalletAssessed(t *testing.T) {
 			}
 			w.checkTimeline(view.ID, months, c.disclosed)
 		})
+	}
+}
+
+// TestOutsideWalletWaits: a copy that the issuer has not made yet comes later, and that of the next month with a refreshed token.
+func TestOutsideWalletWaits(t *testing.T) {
+	w := newOutsideWorld(t)
+	w.receive(w.offer(issuer.OfferRequest{Type: "engagement", Claims: w.contractOfA(), Reference: "1042"}), nil)
+	got := w.receive(w.offer(issuer.OfferRequest{Type: "wage-payment", Reference: "1042"}), map[string]any{"attested": "challenge"})
+	ask := func(act string) {
+		t.Helper()
+		got = received{}
+		w.do("wallet", act, nil, &got)
+	}
+	for range 2 {
+		if len(got.Credentials) != 0 || got.Interval <= 0 {
+			t.Fatalf("before anything was paid: %+v", got)
+		}
+		ask("later")
+	}
+	wages := slices.DeleteFunc(story.Timeline(), func(it story.Item) bool {
+		return it.Action != "import" || it.Actor != "employer-A" || it.Type != attestation.TypeWagePayment
+	})
+	for i, act := range []string{"later", "refresh", "refresh"} {
+		w.check(w.importFile(t.Context(), wages[i]))
+		if ask(act); len(got.Credentials) != 1 || got.Interval != 0 || got.Credentials[0].Claims["period"] != string(wages[i].Period) {
+			t.Errorf("%s after %s was paid: %+v", act, wages[i].Period, got)
+		}
 	}
 }
 

@@ -1,7 +1,7 @@
 // An outside wallet: OpenID4VCI and OpenID4VP by @openid4vc, DCQL by dcql, SD-JWT VC and status lists by @sd-jwt. It knows nothing of Akashi.
 import { randomBytes } from 'node:crypto'
-import { clientAuthenticationAnonymous, clientAuthenticationClientAttestationJwt, clientAuthenticationNone, createClientAttestationJwt } from '@openid4vc/oauth2'
-import { Openid4vciClient } from '@openid4vc/openid4vci'
+import { clientAuthenticationAnonymous, clientAuthenticationClientAttestationJwt, clientAuthenticationNone, createClientAttestationJwt, Oauth2Client } from '@openid4vc/oauth2'
+import { createKeyAttestationJwt, Openid4vciClient } from '@openid4vc/openid4vci'
 import { Openid4vpClient } from '@openid4vc/openid4vp'
 import { SDJwtVcInstance } from '@sd-jwt/sd-jwt-vc'
 import { DcqlQuery } from 'dcql'
@@ -34,7 +34,7 @@ export class Wallet {
   }
 
   // receive collects what a link offers, batch credentials in each of a number of requests. How an attested client proves itself: 'library' or 'challenge'.
-  async receive({ link, txCode, batch = 1, requests = 1, attested, did, alg, notify }) {
+  async receive({ link, txCode, requests = 1, attested, ...how }) {
     this.seen = []
     const instance = await Key.generate() // of the wallet, for its provider's attestation
     const context = callbacks({ keys: [this.dpop, this.provider, instance], roots: this.roots, fetch: this.fetch })
@@ -46,22 +46,72 @@ export class Wallet {
       : authorize ? clientAuthenticationNone({ clientId }) : clientAuthenticationAnonymous()
     const [id] = credentialOffer.credential_configuration_ids
     const token = await (authorize ? this.authorized : this.preAuthorized).call(this, client, { credentialOffer, issuerMetadata, id, txCode })
-    const access = { issuerMetadata, accessToken: token.accessTokenResponse.access_token, dpop: { ...token.dpop, signer: this.dpop.signer } }
+    this.grant = { client, context, issuerMetadata, id, clientId: authorize && clientId, how }
+    this.use(token)
     const credentials = []
-    for (let n = 0; n < requests; n++) {
-      const keys = await Promise.all(Array.from({ length: batch }, () => Key.generate(alg)))
-      const { c_nonce: nonce } = await client.requestNonce({ issuerMetadata })
-      const proving = new Openid4vciClient({ callbacks: callbacks({ keys, roots: this.roots }) })
-      const jwt = []
-      for (const key of keys) {
-        const signer = did ? key.didSigner : key.signer
-        jwt.push((await proving.createCredentialRequestJwtProof({ issuerMetadata, credentialConfigurationId: id, signer, nonce, issuedAt: new Date(), clientId: authorize && clientId })).jwt)
-      }
-      const { credentialResponse } = await client.retrieveCredentials({ ...access, credentialConfigurationId: id, proofs: { jwt } })
-      for (const { credential } of credentialResponse.credentials) credentials.push(await this.take(credential, keys))
-      if (notify) await client.sendNotification({ ...access, notification: { notificationId: credentialResponse.notification_id, event: notify } })
+    for (let n = 0; n < requests; n++) credentials.push(...await this.request())
+    return { version: issuerMetadata.originalDraftVersion, signed: issuerMetadata.signedCredentialIssuer !== undefined, tokenType: token.accessTokenResponse.token_type, credentials, ...this.waiting() }
+  }
+
+  // use takes the tokens of a grant.
+  use({ accessTokenResponse, dpop }) {
+    this.grant.access = { issuerMetadata: this.grant.issuerMetadata, accessToken: accessTokenResponse.access_token, dpop: { ...dpop, signer: this.dpop.signer } }
+    this.grant.refreshToken = accessTokenResponse.refresh_token
+  }
+
+  // request asks for credentials under the grant, each for a key of its own.
+  async request() {
+    const { client, issuerMetadata, id, clientId, how: { batch = 1, did, alg, keyAttestation } } = this.grant
+    const keys = await Promise.all(Array.from({ length: batch }, () => Key.generate(alg)))
+    const { c_nonce: nonce } = await client.requestNonce({ issuerMetadata })
+    const proving = new Openid4vciClient({ callbacks: callbacks({ keys, roots: this.roots }) })
+    const jwt = []
+    for (const key of keyAttestation ? keys.slice(0, 1) : keys) {
+      const signer = did ? key.didSigner : key.signer
+      const proof = { issuerMetadata, credentialConfigurationId: id, signer, nonce, issuedAt: new Date(), clientId }
+      if (keyAttestation) proof.keyAttestationJwt = await this.attestKeys(keys, nonce, keyAttestation)
+      jwt.push((await proving.createCredentialRequestJwtProof(proof)).jwt)
     }
-    return { version: issuerMetadata.originalDraftVersion, signed: issuerMetadata.signedCredentialIssuer !== undefined, tokenType: token.accessTokenResponse.token_type, credentials, seen: this.seen }
+    const { credentialResponse } = await client.retrieveCredentials({ ...this.grant.access, credentialConfigurationId: id, proofs: { jwt } })
+    return this.gather(credentialResponse, keys)
+  }
+
+  // attestKeys lets the provider attest keys, with the typ of OpenID4VCI 1.0 or as the library (0.4.6) has it, which is that of a draft.
+  attestKeys(keys, nonce, typ) {
+    const signJwt = async (signer, { header, payload }) => ({ jwt: await this.provider.jws({ ...header, typ: typ === 'library' ? header.typ : 'key-attestation+jwt' }, payload), signerJwk: signer.publicJwk })
+    return createKeyAttestationJwt({ callbacks: { signJwt }, use: 'proof_type.jwt', signer: this.provider.signer, nonce, attestedKeys: keys.map(k => k.publicJwk), issuedAt: new Date(), expiresAt: new Date(Date.now() + 300e3) })
+  }
+
+  // gather takes the credentials of a response, or remembers that they come later.
+  async gather({ credentials = [], transaction_id: transactionId, interval, notification_id: notificationId }, keys) {
+    const { client, access, how: { notify } } = this.grant
+    this.grant.later = transactionId && { transactionId, keys, interval }
+    const out = []
+    for (const { credential } of credentials) out.push(await this.take(credential, keys))
+    if (notify && notificationId) await client.sendNotification({ ...access, notification: { notificationId, event: notify } })
+    return out
+  }
+
+  waiting() { return { interval: this.grant.later?.interval, seen: this.seen } }
+
+  // later asks for what the issuer had not made yet.
+  async later() {
+    this.seen = []
+    const { client, access, later: { transactionId, keys } } = this.grant
+    const answer = await client.retrieveDeferredCredentials({ ...access, transactionId }).then(a => a.deferredCredentialResponse, error => {
+      if (!error.response?.response.ok) throw error
+      return error.response.response.clone().json() // the library (0.4.6) refuses credentials that come with a notification_id
+    })
+    return { credentials: await this.gather(answer, keys), ...this.waiting() }
+  }
+
+  // refresh asks for more under the grant, with a new token.
+  async refresh() {
+    this.seen = []
+    const { context, issuerMetadata, refreshToken } = this.grant
+    const [authorizationServerMetadata] = issuerMetadata.authorizationServers
+    this.use(await new Oauth2Client({ callbacks: context }).retrieveRefreshTokenAccessToken({ authorizationServerMetadata, refreshToken, dpop: { signer: this.dpop.signer } }))
+    return { credentials: await this.request(), ...this.waiting() }
   }
 
   // attestation authenticates the client by its provider's attestation (draft-ietf-oauth-attestation-based-client-auth-07). The library (0.4.6) makes the
