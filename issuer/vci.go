@@ -2,6 +2,8 @@ package issuer
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -170,6 +172,7 @@ type vciSecrets struct {
 
 	decrypt *keys.Private
 	public  keys.EncryptionKey
+	macs    sync.Pool // of hash.Hash, keyed by MAC
 }
 
 // vciSecrets reads the secrets, and makes them when there are none.
@@ -187,7 +190,7 @@ func (i *Issuer) vciSecrets(ctx context.Context) (*vciSecrets, error) {
 	err = i.Store.Update(ctx, func(tx store.Tx) error {
 		err := store.GetJSON(tx, keyVCISecrets, s)
 		if errors.Is(err, store.ErrNotFound) {
-			*s = *fresh
+			s.MAC, s.Encryption = fresh.MAC, fresh.Encryption
 			err = store.SetJSON(tx, keyVCISecrets, s)
 		}
 		return err
@@ -201,6 +204,7 @@ func (i *Issuer) vciSecrets(ctx context.Context) (*vciSecrets, error) {
 	if s.public, err = keys.NewEncryptionKey(s.decrypt.Public(), s.decrypt.Public().Thumbprint()); err != nil {
 		return nil, err
 	}
+	s.macs.New = func() any { return hmac.New(sha256.New, s.MAC) }
 	i.vci.secrets = s
 	return s, nil
 }

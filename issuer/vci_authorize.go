@@ -212,7 +212,7 @@ func (i *Issuer) showConsent(w http.ResponseWriter, r *http.Request, o *org, p *
 		return err
 	}
 	names := map[string]string{}
-	for _, d := range i.configurations(o)[what.Subject.Configuration].wireMetadata().Display {
+	for _, d := range i.configuration(o, what.Subject.Configuration).wireMetadata().Display {
 		names[d.Locale] = d.Name
 	}
 	host := ""
@@ -233,7 +233,7 @@ func (i *Issuer) showConsent(w http.ResponseWriter, r *http.Request, o *org, p *
 
 // isOpen tells whether anybody may have an example of the configuration.
 func (i *Issuer) isOpen(o *org, id string) bool {
-	c := i.configurations(o)[id]
+	c := i.configuration(o, id)
 	return i.vci.cfg.OpenExamples && c != nil && c.typ == ""
 }
 

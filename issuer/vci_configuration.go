@@ -145,14 +145,25 @@ var offeredTypes = slices.Sorted(maps.Keys(importers))
 func (i *Issuer) configurations(o *org) map[string]*configuration {
 	out := map[string]*configuration{}
 	for _, typ := range offeredTypes {
-		if slices.Contains(importers[typ].roles, o.Role) {
-			out[string(typ)] = &configuration{id: string(typ), typ: typ}
+		if c := i.configuration(o, string(typ)); c != nil {
+			out[c.id] = c
 		}
 	}
 	for _, c := range i.vci.own {
 		out[c.id] = c
 	}
 	return out
+}
+
+// configuration returns one of what an organization issues, nil for none.
+func (i *Issuer) configuration(o *org, id string) *configuration {
+	if typ := attestation.Type(id); slices.Contains(importers[typ].roles, o.Role) {
+		return &configuration{id: id, typ: typ}
+	}
+	if n := slices.IndexFunc(i.vci.own, func(c *configuration) bool { return c.id == id }); n >= 0 {
+		return i.vci.own[n]
+	}
+	return nil
 }
 
 func (c *configuration) vct(o *org) string {
@@ -288,27 +299,28 @@ func (c *configuration) hide(claims map[string]any) map[string]any {
 	if c.typ != "" {
 		return hide(c.typ, claims)
 	}
+	out := maps.Clone(claims)
 	for _, claim := range c.Claims {
 		if claim.SD == schemas.SDAlways {
-			claims = hideAt(claims, claim.Path)
+			hideAt(out, claim.Path)
 		}
 	}
-	return claims
+	return out
 }
 
-// hideAt returns the object with the member at path marked; others that share it are left alone.
-func hideAt(object map[string]any, path []string) map[string]any {
+// hideAt marks the member at path; objects inside this one are copied for it.
+func hideAt(object map[string]any, path []string) {
 	v, ok := object[path[0]]
 	if !ok {
-		return object
+		return
 	}
-	out := maps.Clone(object)
 	if len(path) == 1 {
-		out[path[0]] = sdjwt.Hidden(v)
+		object[path[0]] = sdjwt.Hidden(v)
 	} else if inner, ok := v.(map[string]any); ok {
-		out[path[0]] = hideAt(inner, path[1:])
+		inner = maps.Clone(inner)
+		hideAt(inner, path[1:])
+		object[path[0]] = inner
 	}
-	return out
 }
 
 // example returns fresh valid claims: of operator-defined types the example of the file with {random} and {today} filled in, of attestations

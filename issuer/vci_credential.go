@@ -73,9 +73,8 @@ func (b *bearer) credential(req *oid4vc.CredentialRequest) (*oid4vc.CredentialRe
 // wanted finds what the request asks for (Section 8.2).
 func (b *bearer) wanted(req *oid4vc.CredentialRequest) (*wanted, error) {
 	g := b.grant
-	known := b.i.configurations(b.o)
-	c := known[g.Subject.Configuration]
-	if req.ConfigurationID != "" && known[req.ConfigurationID] == nil {
+	c := b.i.configuration(b.o, g.Subject.Configuration)
+	if req.ConfigurationID != "" && b.i.configuration(b.o, req.ConfigurationID) == nil {
 		return nil, oid4vc.ErrUnknownConfiguration
 	}
 	if req.Identifier != "" && req.ConfigurationID == "" && !b.identifiers {

@@ -62,7 +62,7 @@ func (b *bearer) deferred(id string) (*oid4vc.CredentialResponse, error) {
 	if d.Grant != b.grant.ID || !b.i.Now().Before(d.Expires) {
 		return nil, oid4vc.ErrInvalidTransactionID
 	}
-	c := b.i.configurations(b.o)[d.Configuration]
+	c := b.i.configuration(b.o, d.Configuration)
 	if c == nil {
 		return nil, oid4vc.ErrCredentialRequestDenied
 	}

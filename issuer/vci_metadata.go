@@ -162,7 +162,7 @@ func (i *Issuer) serveServerMetadata(w http.ResponseWriter, _ *http.Request, o *
 
 // serveOwnType serves the type metadata of an operator-defined type.
 func (i *Issuer) serveOwnType(w http.ResponseWriter, r *http.Request, o *org) error {
-	c := i.configurations(o)[mux.Vars(r)["type"]]
+	c := i.configuration(o, mux.Vars(r)["type"])
 	if c == nil || c.typ != "" {
 		web.WriteProblem(w, web.Problem{Status: http.StatusNotFound, Title: "no such credential type"})
 		return nil

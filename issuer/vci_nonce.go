@@ -3,10 +3,10 @@ package issuer
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"hash"
 	"net/http"
 	"time"
 
@@ -39,7 +39,9 @@ func (i *Issuer) newNonce(ctx context.Context, o *org, purpose string) (string, 
 }
 
 func (s *vciSecrets) nonceTag(o *org, purpose string, b []byte) []byte {
-	mac := hmac.New(sha256.New, s.MAC)
+	mac := s.macs.Get().(hash.Hash)
+	defer s.macs.Put(mac)
+	mac.Reset()
 	mac.Write([]byte(purpose + "\x00" + o.Issuer + "\x00"))
 	mac.Write(b)
 	return mac.Sum(nil)[:16]

@@ -93,7 +93,7 @@ func (i *Issuer) MakeOffer(ctx context.Context, orgID string, req OfferRequest) 
 
 // subjectOf checks what is to be offered.
 func (i *Issuer) subjectOf(ctx context.Context, o *org, req OfferRequest) (subject, error) {
-	c := i.configurations(o)[req.Type]
+	c := i.configuration(o, req.Type)
 	s := subject{Configuration: req.Type, Reference: normalise(req.Reference), Claims: req.Claims, Example: req.Example}
 	switch {
 	case c == nil:
