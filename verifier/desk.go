@@ -154,9 +154,6 @@ func (d *Desk) sameOrigin(next http.Handler) http.Handler {
 	return p.Handler(next)
 }
 
-// writeWithin is how long an answer may take, or, in a stream of events, the next of them.
-const writeWithin = 2 * time.Minute
-
 // deadlines bounds how long an answer may take. Streams of events put it off with each event.
 func deadlines(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

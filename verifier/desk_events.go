@@ -61,9 +61,6 @@ func (s *streams) close(client string) {
 	}
 }
 
-// heartbeat is how often a stream of events that says nothing shows that it is alive.
-const heartbeat = 20 * time.Second
-
 // serveEvents sends the state of a case, now and after each change, until it has ended:
 //
 //	event: state
@@ -78,18 +75,7 @@ func (p casePages) serveEvents(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Desk) sendEvents(w http.ResponseWriter, r *http.Request, c *deskCase) {
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{}) // nothing more is read; the server's own deadline would end the stream
-	err := d.follow(r.Context(), c, func(event string) error {
-		_ = control.SetWriteDeadline(time.Now().Add(writeWithin))
-		if _, err := w.Write([]byte(event)); err != nil {
-			return err
-		}
-		return control.Flush()
-	})
+	err := d.follow(r.Context(), c, eventStream(w))
 	if err != nil && r.Context().Err() == nil && !errors.Is(err, ErrClosed) {
 		d.vp.Log.WarnContext(r.Context(), "an event stream ended early", "error", err)
 	}
@@ -112,7 +98,7 @@ func (d *Desk) follow(ctx context.Context, c *deskCase, send func(event string) 
 		case state != last:
 			event = "event: state\ndata: " + state + "\n\n"
 		case time.Since(quiet) >= heartbeat:
-			event = ": still here\n\n"
+			event = stillHere
 		}
 		if event != "" {
 			if err := send(event); err != nil {

@@ -170,7 +170,7 @@ func TestThroughTheBrowserInVain(t *testing.T) {
 	browsertest.Eval[bool](p.Page, `(asking.gives(null), window.asking = null, true)`)
 	arrive(p.Page, `document.querySelector("[data-says=nothing]:not([hidden])")`)
 	browsertest.Eval[bool](p.Page, `(window.fetch = () => Promise.reject(new TypeError("no network")), true)`)
-	p.Click("[data-ask] button")
+	p.Do(chromedp.SendKeys(chromedp.CSS("[data-ask] button"), "\r")) // by the keyboard
 	arrive(p.Page, `document.querySelector("[data-says=unsent]:not([hidden])")`)
 	p.wallet.answer(browsertest.Eval[string](p.Page, `document.querySelector("a[href^=openid4vp]").href`))
 	arrive(p.Page, `document.querySelector("[data-state='waiting.2'] ~ .through:not([hidden])")`)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -65,12 +66,19 @@ func (h *hub) tell(id string) {
 // expiryCheck is how often a watcher looks at the clock, which need not be that of the machine.
 const expiryCheck = time.Second
 
-// follow calls see for the session now and after each change of its status or step, until it is final.
-func (v *VP) follow(ctx context.Context, id string, see func(*View) error) error {
+// heartbeat is how often a stream of events that says nothing shows that it is alive.
+const heartbeat = 20 * time.Second
+
+// stillHere is the comment that a stream has then.
+const stillHere = ": still here\n\n"
+
+// follow calls see for the session now and after each change of its status or step, until it is final, and quiet where nothing has changed for a while.
+func (v *VP) follow(ctx context.Context, id string, see func(*View) error, quiet func() error) error {
 	changed, done := v.hub.watch(id)
 	defer done()
-	tick := time.NewTicker(expiryCheck)
+	tick, beat := time.NewTicker(expiryCheck), time.NewTicker(heartbeat)
 	defer tick.Stop()
+	defer beat.Stop()
 	var last View
 	for {
 		now, err := v.Session(ctx, id)
@@ -90,6 +98,10 @@ func (v *VP) follow(ctx context.Context, id string, see func(*View) error) error
 			return ctx.Err()
 		case <-v.hub.closed:
 			return ErrClosed
+		case <-beat.C:
+			if err := quiet(); err != nil {
+				return err
+			}
 		case <-changed:
 		case <-tick.C:
 		}
@@ -105,7 +117,7 @@ func (v *VP) Follow(ctx context.Context, id string, see func(*View) error) (*Vie
 			return see(now)
 		}
 		return nil
-	})
+	}, func() error { return nil })
 	return end, err
 }
 
@@ -162,22 +174,34 @@ func (v *VP) serveEvents(w http.ResponseWriter, r *http.Request) {
 		web.WriteOAuthError(w, r, err, oid4vc.CodeInvalidRequest, v.Log)
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	control := http.NewResponseController(w)
-	_, _ = control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{}) // the session's own time ends the stream
+	send := eventStream(w)
 	err = v.follow(r.Context(), s.ID, func(now *View) error {
 		text, err := json.Marshal(now)
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(w, "event: session\ndata: %s\n\n", text); err != nil {
+		return send(fmt.Sprintf("event: session\ndata: %s\n\n", text))
+	}, func() error { return send(stillHere) })
+	if err != nil && r.Context().Err() == nil && !errors.Is(err, ErrClosed) {
+		v.Log.WarnContext(r.Context(), "an event stream ended early", "error", err)
+	}
+}
+
+// writeWithin is how long an answer may take, or, in a stream of events, the next of them.
+const writeWithin = 2 * time.Minute
+
+// eventStream begins a stream of events, and returns what sends one of them.
+func eventStream(w http.ResponseWriter) (send func(event string) error) {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{}) // nothing more is read; the server's own deadline would end the stream
+	return func(event string) error {
+		_ = control.SetWriteDeadline(time.Now().Add(writeWithin)) // a writer without deadlines is one of a test
+		if _, err := io.WriteString(w, event); err != nil {
 			return err
 		}
 		return control.Flush()
-	})
-	if err != nil && r.Context().Err() == nil && !errors.Is(err, ErrClosed) {
-		v.Log.WarnContext(r.Context(), "an event stream ended early", "error", err)
 	}
 }

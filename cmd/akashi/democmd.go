@@ -88,7 +88,7 @@ func runDemo(ctx context.Context, s streams, exit, asJSON bool, out string) (err
 	if err != nil || exit {
 		return err
 	}
-	if err := p.sayOpen(s, result); err != nil {
+	if err := p.sayOpen(ctx, s, result); err != nil {
 		return err
 	}
 	p.answering(ctx, s)
@@ -130,8 +130,12 @@ func sayNext(s streams, out string) {
 }
 
 // sayOpen says what can be opened until the demo stops.
-func (p *player) sayOpen(s streams, result *demoResult) error {
+func (p *player) sayOpen(ctx context.Context, s streams, result *demoResult) error {
 	base, err := p.showCases(result.cases)
+	if err != nil {
+		return err
+	}
+	invitation, err := p.in.desk.Invite(ctx, "審査 花子")
 	if err != nil {
 		return err
 	}
@@ -142,6 +146,8 @@ func (p *player) sayOpen(s streams, result *demoResult) error {
 	service := p.in.cfg.Verifier.URL
 	s.say("  verify again     %s/r", service)
 	s.say("  for submission   %s/submission", service)
+	s.say("  reviewer's desk  %s", invitation.Link)
+	s.say("                   makes a passkey to sign in with: browsers do that only where they trust the certificates")
 	s.say("\nthe services:")
 	p.in.sayWhere(s)
 	s.say("\na worker's wallet answers the code that a page shows: type A, B or C and the code. Ctrl-C stops the demo.")

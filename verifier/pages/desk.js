@@ -22,6 +22,11 @@ function watch() {
 if (waiting) {
   watch();
   window.addEventListener("pagehide", () => events.close());
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) { // come back to: it may be long over
+      location.reload();
+    }
+  });
 }
 
 // Whoever fills in months means them, and whoever goes back to another period does not.
