@@ -266,6 +266,8 @@ func TestOutsideWalletCollects(t *testing.T) {
 		{"EdDSA", issuer.OfferRequest{}, map[string]any{"alg": "EdDSA"}, 1, "POST token 200, POST credential 200"},
 		{"attested", issuer.OfferRequest{}, map[string]any{"attested": "challenge"}, 1, "POST challenge 200, POST token 200, POST credential 200"},
 		{"keys attested", issuer.OfferRequest{}, map[string]any{"keyAttestation": "standard", "batch": 3}, 3, "POST nonce 200, POST credential 200"},
+		{"encrypted, A128GCM", issuer.OfferRequest{}, map[string]any{"encrypt": "A128GCM", "batch": 2}, 2, "POST credential 200"},
+		{"encrypted, A256GCM", issuer.OfferRequest{}, map[string]any{"encrypt": "A256GCM"}, 1, "POST credential 200"},
 		{"authorization code", issuer.OfferRequest{Authorize: true}, map[string]any{"notify": "credential_deleted"}, 1,
 			"POST par 400, POST par 201, GET authorize 200, POST authorize 303, POST token 200, POST nonce 200, POST credential 200, POST notification 204"},
 		{"authorization code, attested", issuer.OfferRequest{Authorize: true}, map[string]any{"attested": "challenge", "batch": 2}, 2,

@@ -1,6 +1,6 @@
 // An outside wallet: OpenID4VCI and OpenID4VP by @openid4vc, DCQL by dcql, SD-JWT VC and status lists by @sd-jwt. It knows nothing of Akashi.
 import { randomBytes } from 'node:crypto'
-import { clientAuthenticationAnonymous, clientAuthenticationClientAttestationJwt, clientAuthenticationNone, createClientAttestationJwt, Oauth2Client } from '@openid4vc/oauth2'
+import { clientAuthenticationAnonymous, clientAuthenticationClientAttestationJwt, clientAuthenticationNone, createClientAttestationJwt, Oauth2Client, resourceRequest } from '@openid4vc/oauth2'
 import { createKeyAttestationJwt, Openid4vciClient } from '@openid4vc/openid4vci'
 import { Openid4vpClient } from '@openid4vc/openid4vp'
 import { SDJwtVcInstance } from '@sd-jwt/sd-jwt-vc'
@@ -61,7 +61,7 @@ export class Wallet {
 
   // request asks for credentials under the grant, each for a key of its own.
   async request() {
-    const { client, issuerMetadata, id, clientId, how: { batch = 1, did, alg, keyAttestation } } = this.grant
+    const { client, issuerMetadata, id, clientId, how: { batch = 1, did, alg, keyAttestation, encrypt } } = this.grant
     const keys = await Promise.all(Array.from({ length: batch }, () => Key.generate(alg)))
     const { c_nonce: nonce } = await client.requestNonce({ issuerMetadata })
     const proving = new Openid4vciClient({ callbacks: callbacks({ keys, roots: this.roots }) })
@@ -72,8 +72,24 @@ export class Wallet {
       if (keyAttestation) proof.keyAttestationJwt = await this.attestKeys(keys, nonce, keyAttestation)
       jwt.push((await proving.createCredentialRequestJwtProof(proof)).jwt)
     }
-    const { credentialResponse } = await client.retrieveCredentials({ ...this.grant.access, credentialConfigurationId: id, proofs: { jwt } })
-    return this.gather(credentialResponse, keys)
+    const answer = encrypt ? await this.sealed({ credential_configuration_id: id, proofs: { jwt } }, encrypt)
+      : (await client.retrieveCredentials({ ...this.grant.access, credentialConfigurationId: id, proofs: { jwt } })).credentialResponse
+    return this.gather(answer, keys)
+  }
+
+  // sealed sends a credential request encrypted, and wants the answer so; by jose, since the library (0.4.6) does neither.
+  async sealed(request, enc) {
+    const { credential_endpoint: url, credential_request_encryption: { jwks } } = this.grant.issuerMetadata.credentialIssuer
+    const key = await Key.generate('ECDH-ES')
+    const body = { ...request, credential_response_encryption: { jwk: { ...key.publicJwk, kid: 'wallet', alg: 'ECDH-ES', use: 'enc' }, enc } }
+    const { jwe } = await this.grant.context.encryptJwe({ publicJwk: jwks.keys[0], alg: 'ECDH-ES', enc }, JSON.stringify(body))
+    const { response } = await resourceRequest({
+      ...this.grant.access, url, callbacks: this.grant.context, requestOptions: { method: 'POST', headers: { 'Content-Type': 'application/jwt' }, body: jwe },
+    })
+    const answer = await response.text()
+    if (response.headers.get('Content-Type') !== 'application/jwt' || header(answer).enc !== enc) throw new Error(`answered ${response.status} ${answer}`)
+    const { payload } = await callbacks({ keys: [], roots: [], decryptionKey: key }).decryptJwe(answer)
+    return JSON.parse(payload)
   }
 
   // attestKeys lets the provider attest keys, with the typ of OpenID4VCI 1.0 or as the library (0.4.6) has it, which is that of a draft.
