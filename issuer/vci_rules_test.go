@@ -619,7 +619,7 @@ func TestVCIOfferRefused(t *testing.T) {
 }
 
 func TestVCIRateLimit(t *testing.T) {
-	w := newVCIWorld(t, issuer.VCIConfig{Rate: web.RateLimit{PerSecond: 1, Burst: 3}})
+	w := newVCIWorld(t, issuer.VCIConfig{Rate: web.RateLimit{PerSecond: 1, Burst: 3, Now: func() time.Time { return afterWages }}})
 	target := w.Orgs["employer-A"].Issuer + "/nonce"
 	for range 3 {
 		w.do(w.request(http.MethodPost, target, "", nil)).want(http.StatusOK)
