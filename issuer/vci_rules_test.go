@@ -510,7 +510,7 @@ func TestVCICredentialRefused(t *testing.T) {
 		"neither":               {func(r *oid4vc.CredentialRequest) { r.ConfigurationID = "" }, 400, oid4vc.CodeInvalidCredentialRequest},
 		"no proof":              {func(r *oid4vc.CredentialRequest) { r.Proofs = nil }, 400, oid4vc.CodeInvalidProof},
 		"di_vp": {func(r *oid4vc.CredentialRequest) {
-			r.Proofs = &oid4vc.Proofs{Type: "di_vp", Others: []json.RawMessage{[]byte(`{}`)}}
+			r.Proofs = &oid4vc.Proofs{Type: "di_vp", Others: []any{map[string]any{}}}
 		}, 400, oid4vc.CodeInvalidProof},
 		"attestation": {func(r *oid4vc.CredentialRequest) { r.Proofs.Type = "attestation" }, 400, oid4vc.CodeInvalidProof},
 		"key twice": {func(r *oid4vc.CredentialRequest) {

@@ -87,6 +87,15 @@ func CheckSize(data []byte, maxBytes int) error {
 	return nil
 }
 
+// DecodeObject is [DecodeJSON] for an object, which null is not, and also returns the text of each member.
+func DecodeObject(data []byte) (members map[string]any, texts map[string]json.RawMessage, err error) {
+	members, texts, err = parseObject(data, maxJSON)
+	if err == nil && members == nil {
+		err = errOtherKind
+	}
+	return members, texts, err
+}
+
 // DecodeArray is [DecodeJSON] for an array, and also returns the text of each element.
 func DecodeArray(data []byte) (elements []any, texts []json.RawMessage, err error) {
 	tree, texts, err := parse(data, maxJSON)

@@ -32,6 +32,15 @@ func TestDecodeJSON(t *testing.T) {
 	if _, _, err := DecodeArray([]byte(`{}`)); !errors.Is(err, ErrJSON) {
 		t.Errorf("an object as an array: got %v", err)
 	}
+	members, memberTexts, err := DecodeObject([]byte(`{ "a" : {"b":1}, "c":null}`))
+	if err != nil || len(members) != 2 || members["c"] != nil || string(memberTexts["a"]) != `{"b":1}` || string(memberTexts["c"]) != "null" {
+		t.Errorf("object: %v, %s, %v", members, memberTexts, err)
+	}
+	for _, text := range []string{`[]`, `null`, `{"a":1,"a":1}`} {
+		if _, _, err := DecodeObject([]byte(text)); !errors.Is(err, ErrJSON) {
+			t.Errorf("%s as an object: got %v", text, err)
+		}
+	}
 }
 
 func TestDecodeJSONRefuses(t *testing.T) {

@@ -483,11 +483,48 @@ func BenchmarkEncrypt(b *testing.B) {
 }
 
 // A key that signs under one header and another writes each as it is.
+// TestEmbeddedKey: the key in a header is read as [ParsePublic] reads it, the second time as the first.
+func TestEmbeddedKey(t *testing.T) {
+	key := generate(t, ES256)
+	private, err := key.MarshalJWK()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		header Header
+		want   error
+	}{
+		"public":  {Header{"jwk": key.Public().JWK()}, nil},
+		"private": {Header{"jwk": json.RawMessage(private)}, ErrKey},
+		"text":    {Header{"jwk": string(key.Public().JWK())}, ErrKey},
+		"none":    {Header{"kid": "k"}, ErrKey},
+	} {
+		compact, err := key.Sign(row.header, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			u, err := ParseToken(compact)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := u.Header().EmbeddedKey()
+			if !errors.Is(err, row.want) || (err == nil) != got.Equal(key.Public()) {
+				t.Errorf("%s: got %v, %v", name, got, err)
+			}
+		}
+	}
+	if _, err := (UnverifiedHeader{JWK: key.Public().JWK()}).EmbeddedKey(); !errors.Is(err, ErrKey) {
+		t.Errorf("a header of no token: got %v", err)
+	}
+}
+
 func TestSignHeaders(t *testing.T) {
 	key := generate(t, ES256)
 	for _, h := range []Header{
 		nil, {}, {"typ": "t"}, {"typ": "t"}, {"typ": "u"}, {"kid": "t"}, {"typ": "t", "kid": "k"}, {"typ": "t", "x5c": []string{"AA=="}}, {"typ": "t", "x5c": []string{"AA==", "AA=="}},
 		{"typ": "t", "x5c": []string{}}, {"typ": "t", "x5c": []string(nil)}, {"typ": "t", "x5c": "AA=="}, {"typ": "t", "n": 1}, {"typ": "t", "n": 2}, {"typ": "t"},
+		{"jwk": key.Public().JWK()}, {"jwk": key.Public().JWK()}, {"jwk": json.RawMessage(`{"a":1}`)}, {"jwk": json.RawMessage(nil)}, {"jwk": "{}"},
 	} {
 		compact, err := key.Sign(h, []byte("p"))
 		if err != nil {
@@ -501,12 +538,13 @@ func TestSignHeaders(t *testing.T) {
 			t.Errorf("got %s, %v, want %s", got, err, written)
 		}
 	}
-	changed := Header{"typ": "t", "x5c": []string{"AA=="}}
+	changed := Header{"typ": "t", "x5c": []string{"AA=="}, "jwk": json.RawMessage(`{"a":1}`)}
 	if _, err := key.Sign(changed, nil); err != nil {
 		t.Fatal(err)
 	}
 	changed["x5c"].([]string)[0] = "AQ=="
-	if compact, err := key.Sign(changed, nil); err != nil || !strings.HasPrefix(compact, b64.EncodeToString([]byte(`{"alg":"ES256","typ":"t","x5c":["AQ=="]}`))) {
+	changed["jwk"].(json.RawMessage)[5] = '2'
+	if compact, err := key.Sign(changed, nil); err != nil || !strings.HasPrefix(compact, b64.EncodeToString([]byte(`{"alg":"ES256","jwk":{"a":2},"typ":"t","x5c":["AQ=="]}`))) {
 		t.Errorf("a header that was changed after it was used is written as before: %s, %v", compact, err)
 	}
 }

@@ -33,38 +33,28 @@ type CredentialRequest struct {
 
 // ParseCredentialRequest reads a credential request. Unknown members are ignored.
 func ParseCredentialRequest(body []byte) (*CredentialRequest, error) {
-	var raw struct {
-		Identifier      *string         `json:"credential_identifier"`
-		ConfigurationID *string         `json:"credential_configuration_id"`
-		Proofs          json.RawMessage `json:"proofs"`
-		Encryption      json.RawMessage `json:"credential_response_encryption"`
-	}
-	if err := decodeObject(body, &raw); err != nil {
+	members, texts, err := keys.DecodeObject(body)
+	if err != nil {
 		return nil, ErrCredentialRequest.because(err)
 	}
-	if (raw.Identifier != nil) == (raw.ConfigurationID != nil) {
-		return nil, ErrCredentialWhich
+	m := &claimReader{claims: members}
+	r := &CredentialRequest{Identifier: m.text("credential_identifier"), ConfigurationID: m.text("credential_configuration_id")}
+	if m.wrong != nil {
+		return nil, ErrCredentialRequest.because(m.wrong)
 	}
-	r := &CredentialRequest{}
-	if raw.Identifier != nil {
-		r.Identifier = *raw.Identifier
-	} else {
-		r.ConfigurationID = *raw.ConfigurationID
+	if m.has("credential_identifier") == m.has("credential_configuration_id") {
+		return nil, ErrCredentialWhich
 	}
 	if r.Identifier == "" && r.ConfigurationID == "" || len(r.Identifier)+len(r.ConfigurationID) > maxOpaque {
 		return nil, ErrCredentialWhich
 	}
-	if raw.Proofs != nil {
+	if proofs, ok := members["proofs"]; ok {
 		r.Proofs = new(Proofs)
-		if err := r.Proofs.UnmarshalJSON(raw.Proofs); err != nil {
+		if err := r.Proofs.read(proofs); err != nil {
 			return nil, ErrProofsMalformed.because(err)
 		}
-		if r.Proofs.IsZero() {
-			return nil, ErrProofsMalformed
-		}
 	}
-	var err error
-	r.ResponseEncryption, err = parseResponseEncryption(raw.Encryption)
+	r.ResponseEncryption, err = parseResponseEncryption(texts["credential_response_encryption"])
 	return r, err
 }
 
@@ -148,18 +138,23 @@ func (r *CredentialResponse) Status() int {
 
 // ParseCredentialResponse reads the answer to a credential request for that many keys, 0 for a credential without key.
 func ParseCredentialResponse(status int, body []byte, keyCount int) (*CredentialResponse, error) {
-	var raw struct {
-		Credentials    []IssuedCredential `json:"credentials"`
-		NotificationID string             `json:"notification_id"`
-		TransactionID  string             `json:"transaction_id"`
-		Interval       json.Number        `json:"interval"` // a number, not necessarily a whole one
-	}
-	if err := decodeObject(body, &raw); err != nil {
+	m, err := readClaims(body)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCredentialResponse, err)
 	}
-	r := &CredentialResponse{Credentials: raw.Credentials, NotificationID: raw.NotificationID, TransactionID: raw.TransactionID}
-	if seconds, err := raw.Interval.Float64(); err == nil {
+	r := &CredentialResponse{NotificationID: m.text("notification_id"), TransactionID: m.text("transaction_id")}
+	if seconds, err := m.number("interval").Float64(); err == nil { // not necessarily a whole one
 		r.Interval = int(math.Ceil(min(max(seconds, 0), maxInterval)))
+	}
+	for _, v := range m.array("credentials") {
+		c, ok := v.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("%w: credentials must be objects", ErrCredentialResponse)
+		}
+		r.Credentials = append(r.Credentials, IssuedCredential{c["credential"]})
+	}
+	if m.wrong != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCredentialResponse, m.wrong)
 	}
 	return r, r.check(status, keyCount)
 }

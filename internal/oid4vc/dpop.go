@@ -148,7 +148,7 @@ func verifyDPoP(compact string, algs []keys.Alg) (*dpopClaims, keys.Public, erro
 	if !algAllowed(u.Header(), algs) {
 		return nil, none, ErrDPoPAlg
 	}
-	key, err := embeddedKey(u.Header())
+	key, err := u.Header().EmbeddedKey()
 	if err != nil {
 		return nil, none, ErrDPoPKey.because(err)
 	}
@@ -174,8 +174,11 @@ func verifyDPoP(compact string, algs []keys.Alg) (*dpopClaims, keys.Public, erro
 const maxJTI = 256
 
 // sameTarget compares htu with the request's URL after syntax-based and scheme-based normalization (RFC 3986, Sections 6.2.2 and 6.2.3), which
-// RFC 9449, Section 4.3 asks for, ignoring query and fragment.
+// RFC 9449, Section 4.3 asks for, ignoring query and fragment. requested is of a form that htu could have.
 func sameTarget(htu, requested string) bool {
+	if htu == requested {
+		return true
+	}
 	a, okA := normalTarget(htu)
 	b, okB := normalTarget(requested)
 	return okA && okB && a == b

@@ -110,24 +110,13 @@ func (w window) expired(exp, nbf *keys.NumericDate) bool {
 	return exp != nil && !w.now.Before(exp.Time()) || nbf != nil && nbf.Time().After(w.now.Add(w.ahead))
 }
 
-// embeddedKey is the public key in a token's own header, for the proof types where the key is what is being proven (RFC 9449, Section 4.2;
-// OpenID4VCI 1.0, Appendix F.1). A private key there is refused by the key reader.
-func embeddedKey(h keys.UnverifiedHeader) (keys.Public, error) {
-	jwk, _ := h.Member("jwk")
-	members, ok := jwk.(map[string]any)
-	if !ok {
-		return keys.Public{}, errors.New("the header has no jwk, or it is no object")
-	}
-	return keys.PublicFromMembers(members)
-}
-
 // algAllowed is asked before a key is looked for: the caller names the algorithms, not the token.
 func algAllowed(h keys.UnverifiedHeader, algs []keys.Alg) bool {
 	return slices.Contains(algs, keys.Alg(h.Alg))
 }
 
-// claimReader takes claims out of a verified payload. Other claims are ignored, null is a claim that is not there, and wrong is that of the first
-// claim of another kind.
+// claimReader takes claims out of a verified payload, and members out of a message. Others are ignored, null is a claim that is not there, and wrong
+// is that of the first claim of another kind.
 type claimReader struct {
 	claims map[string]any
 	wrong  error
@@ -138,18 +127,30 @@ func readClaims(payload []byte) (*claimReader, error) {
 	return r, keys.DecodeJSON(payload, &r.claims)
 }
 
+func (r *claimReader) has(name string) bool { return r.claims[name] != nil }
+
 // text returns a claim that is a string, "" for none.
-func (r *claimReader) text(name string) string {
-	s, ok := r.claims[name].(string)
-	if !ok && r.claims[name] != nil && r.wrong == nil {
-		r.wrong = fmt.Errorf("%s must be a string", name)
+func (r *claimReader) text(name string) string { return claimOf[string](r, name, "a string") }
+
+// number returns a claim that is a number, "" for none.
+func (r *claimReader) number(name string) json.Number {
+	return claimOf[json.Number](r, name, "a number")
+}
+
+// array returns a claim that is an array, nil for none.
+func (r *claimReader) array(name string) []any { return claimOf[[]any](r, name, "an array") }
+
+func claimOf[T any](r *claimReader, name, kind string) T {
+	v, ok := r.claims[name].(T)
+	if !ok && r.has(name) && r.wrong == nil {
+		r.wrong = fmt.Errorf("%s must be %s", name, kind)
 	}
-	return s
+	return v
 }
 
 // date returns a claim that is a NumericDate, nil for none.
 func (r *claimReader) date(name string) *keys.NumericDate {
-	if r.claims[name] == nil {
+	if !r.has(name) {
 		return nil
 	}
 	number, _ := r.claims[name].(json.Number)

@@ -72,39 +72,45 @@ var (
 // Proofs is the "proofs" member of a credential request: exactly one type, and at least one proof of it (Section 8.2).
 type Proofs struct {
 	Type   string
-	Values []string          // of the types jwt and attestation
-	Others []json.RawMessage // of any other type, as sent
+	Values []string // of the types jwt and attestation
+	Others []any    // of any other type, as [keys.DecodeJSON] reads them
 }
 
 // MarshalJSON writes {"<type>": [...]}.
 func (p Proofs) MarshalJSON() ([]byte, error) {
 	if len(p.Others) > 0 {
-		return json.Marshal(map[string][]json.RawMessage{p.Type: p.Others})
+		return json.Marshal(map[string][]any{p.Type: p.Others})
 	}
 	return json.Marshal(map[string][]string{p.Type: p.Values})
 }
 
 // UnmarshalJSON reads {"<type>": [...]}.
 func (p *Proofs) UnmarshalJSON(data []byte) error {
-	var byType map[string]json.RawMessage
-	if err := keys.DecodeJSON(data, &byType); err != nil {
+	var tree any
+	if err := keys.DecodeJSON(data, &tree); err != nil {
 		return err
 	}
+	return p.read(tree)
+}
+
+// read takes the proofs from the decoded member.
+func (p *Proofs) read(member any) error {
+	byType, _ := member.(map[string]any)
 	if len(byType) != 1 {
 		return errors.New("proofs must have exactly one proof type")
 	}
-	for name, array := range byType {
-		elements, texts, err := keys.DecodeArray(array)
-		if err != nil || len(elements) == 0 {
+	for name, of := range byType {
+		array, _ := of.([]any)
+		if len(array) == 0 {
 			return errors.New("proofs must have a non-empty array")
 		}
 		p.Type = name
 		if name != ProofTypeJWT && name != ProofTypeAttestation {
-			p.Others = texts
+			p.Others = array
 			return nil
 		}
-		for _, e := range elements {
-			value, ok := e.(string)
+		for _, element := range array {
+			value, ok := element.(string)
 			if !ok {
 				return fmt.Errorf("proofs of type %s must be strings", name)
 			}
@@ -364,7 +370,7 @@ func (c *proofCheck) proofKey(h keys.UnverifiedHeader, attestation *KeyAttestati
 		if !slices.Contains(c.want.BindingMethods, BindingJWK) {
 			return key, "", ErrProofKey
 		}
-		key, err = embeddedKey(h)
+		key, err = h.EmbeddedKey()
 	case strings.HasPrefix(h.Kid, "did:"):
 		return c.didKey(h.Kid)
 	case attestation != nil:

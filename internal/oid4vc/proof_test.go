@@ -1,7 +1,6 @@
 package oid4vc
 
 import (
-	"encoding/json"
 	"errors"
 	"testing"
 	"time"
@@ -133,11 +132,11 @@ func TestKeyProofsRefused(t *testing.T) {
 		{"none", func(*testing.T, *proofRig) *Proofs { return nil }, ErrProofMissing},
 		{"empty", func(*testing.T, *proofRig) *Proofs { return &Proofs{Type: ProofTypeJWT} }, ErrProofMissing},
 		{"type unknown", func(*testing.T, *proofRig) *Proofs {
-			return &Proofs{Type: "cwt", Others: []json.RawMessage{[]byte("1")}}
+			return &Proofs{Type: "cwt", Others: []any{1}}
 		}, ErrProofType},
 		{"type di_vp", func(_ *testing.T, r *proofRig) *Proofs {
 			r.want.Types[ProofTypeDIVP] = nil
-			return &Proofs{Type: ProofTypeDIVP, Others: []json.RawMessage{[]byte("{}")}}
+			return &Proofs{Type: ProofTypeDIVP, Others: []any{object{}}}
 		}, ErrProofType},
 		{"type not offered", func(t *testing.T, r *proofRig) *Proofs {
 			delete(r.want.Types, ProofTypeJWT)

@@ -24,10 +24,11 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	WriteBody(w, status, "application/json", body)
 }
 
-// WriteBody answers with a body that must not be cached.
+// WriteBody answers with a body that must not be cached. Its length is said: without it net/http sends what is longer than its buffer in chunks.
 func WriteBody(w http.ResponseWriter, status int, mediaType string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a reader that went away needs no answer

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -186,7 +187,7 @@ func TestProblems(t *testing.T) {
 	}
 	w = httptest.NewRecorder()
 	WriteJSON(w, 200, func() {})
-	if w.Code != 500 {
+	if w.Code != 500 || w.Header().Get("Content-Length") != strconv.Itoa(w.Body.Len()) {
 		t.Errorf("what does not marshal: got %d", w.Code)
 	}
 }
