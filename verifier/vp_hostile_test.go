@@ -190,6 +190,10 @@ func TestHostilePresentations(t *testing.T) {
 			p.disclosures = nil
 			return p.rebound(w, r)
 		}, "query.claims"},
+		{"claim shown that was not asked for", func(r *oid4vc.PresentationRequest, p parts) string {
+			p.disclosures = partsOf(w.payment).disclosures
+			return p.rebound(w, r)
+		}, "query.unasked"},
 		{"no SD-JWT", func(*oid4vc.PresentationRequest, parts) string { return "x" }, "credential.form"},
 		{"no tilde", func(_ *oid4vc.PresentationRequest, p parts) string { return p.jwt }, "credential.form"},
 	} {

@@ -425,7 +425,10 @@ func signerOnLists(header keys.UnverifiedHeader, at time.Time, lists []*trustlis
 
 // candidateOf is a verified credential as DCQL sees it.
 func candidateOf(c *sdjwt.Verified, bound bool) dcql.Candidate {
-	out := dcql.Candidate{Format: dcql.FormatSDJWTVC, Bound: bound, Claims: c.Claims}
+	out := dcql.Candidate{Format: dcql.FormatSDJWTVC, Bound: bound, Claims: c.Claims, Disclosed: make([]dcql.Path, len(c.Disclosed))}
+	for i := range c.Disclosed {
+		out.Disclosed[i] = c.Disclosed[i].Path
+	}
 	if vct, ok := c.Claims["vct"].(string); ok {
 		out.Types = append(out.Types, vct)
 	}
@@ -475,7 +478,7 @@ var reasons = []struct {
 	{sdjwt.ErrType, "credential.typ"}, {sdjwt.ErrVCT, "credential.vct"}, {dcql.ErrType, "credential.vct"}, {sdjwt.ErrAkaVCTs, "credential.aka_vcts"},
 	{sdjwt.ErrClaim, "credential.claims"}, {sdjwt.ErrConfirmationKey, "credential.cnf"}, {sdjwt.ErrExpired, "credential.expired"}, {sdjwt.ErrNotYetValid, "credential.not_yet_valid"},
 	{trustlist.ErrUnknownKey, "issuer.listed"}, {trustlist.ErrNotAccredited, "issuer.accredited"},
-	{dcql.ErrFormat, "query.format"}, {dcql.ErrHolderBinding, "query.holder_binding"}, {dcql.ErrAuthority, "query.authority"}, {dcql.ErrClaims, "query.claims"},
+	{dcql.ErrFormat, "query.format"}, {dcql.ErrHolderBinding, "query.holder_binding"}, {dcql.ErrAuthority, "query.authority"}, {dcql.ErrClaims, "query.claims"}, {dcql.ErrUnasked, "query.unasked"},
 	{dcql.ErrUnknownID, "query.unknown_id"}, {dcql.ErrCount, "query.count"},
 	{oid4vc.ErrVPResponseState, "response.state"}, {oid4vc.ErrVPResponsePlain, "response.not_encrypted"}, {oid4vc.ErrVPResponseEncrypted, "response.encrypted"},
 	{oid4vc.ErrVPResponseDecrypt, "response.decrypt"}, {oid4vc.ErrVPToken, "response.vp_token"}, {oid4vc.ErrVPResponse, "response.form"},

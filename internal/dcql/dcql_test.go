@@ -210,8 +210,48 @@ func TestEvaluate(t *testing.T) {
 			if err == nil && !reflect.DeepEqual(m.Disclose, c.disclose) {
 				t.Errorf("discloses %v, want %v", m.Disclose, c.disclose)
 			}
-			if err := q.CheckPresentation("w", held(t)); !errors.Is(err, c.want) {
+			presented := held(t)
+			presented.Disclosed = c.disclose
+			if err := q.CheckPresentation("w", presented); !errors.Is(err, c.want) {
 				t.Errorf("the verifier says %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+// What was disclosed beyond what was asked for is refused, also where all that was asked for is there.
+func TestUnasked(t *testing.T) {
+	const net = `"meta":{},"claims":[{"path":["net"]}]`
+	for _, c := range []struct {
+		name, query string // of the credential queries, the members after the id; the second is another one's
+		other       string
+		disclosed   []Path
+		want        error
+	}{
+		{"as asked", net, "", []Path{{"net"}}, nil},
+		{"one more", net, "", []Path{{"net"}, {"period"}}, ErrUnasked},
+		{"where nothing was asked", `"meta":{}`, "", []Path{{"net"}}, ErrUnasked},
+		{"what holds it", `"meta":{},"claims":[{"path":["period","month"]}]`, "", []Path{{"period"}, {"period", "month"}}, nil},
+		{"what lies beside it", `"meta":{},"claims":[{"path":["address","street"]}]`, "", []Path{{"address", "city"}}, ErrUnasked},
+		{"what lies in it", `"meta":{},"claims":[{"path":["address"]}]`, "", []Path{{"address", "city"}, {"address", "city", "name"}}, nil},
+		{"all elements", `"meta":{},"claims":[{"path":["items",null,"amount"]}]`, "", []Path{{"items", 0}, {"items", 1}, {"items", 1, "amount"}}, nil},
+		{"another member of an element", `"meta":{},"claims":[{"path":["items",null,"amount"]}]`, "", []Path{{"items", 1}, {"items", 1, "note"}}, ErrUnasked},
+		{"an element that stood elsewhere", `"meta":{},"claims":[{"path":["items",1,"amount"]}]`, "", []Path{{"items", 0}}, nil},
+		{"a name for an element", `"meta":{},"claims":[{"path":["items",null]}]`, "", []Path{{"items", "0"}}, ErrUnasked},
+		{"of another claim set", `"meta":{},"claims":[{"id":"a","path":["paid"]},{"id":"b","path":["net"]}],"claim_sets":[["a"],["b"]]`, "", []Path{{"net"}}, nil},
+		{"for another query that it fulfils", net, `"meta":{},"claims":[{"path":["period","month"]}]`, []Path{{"net"}, {"period"}, {"period", "month"}}, nil},
+		{"for another query of another type", net, `"meta":{"vct_values":["x"]},"claims":[{"path":["period","month"]}]`, []Path{{"net"}, {"period"}, {"period", "month"}}, ErrUnasked},
+		{"for no query", net, `"meta":{},"claims":[{"path":["period","month"]}]`, []Path{{"net"}, {"address", "city"}}, ErrUnasked},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := `{"credentials":[{"id":"w","format":"dc+sd-jwt",` + c.query + `}`
+			if c.other != "" {
+				text += `,{"id":"o","format":"dc+sd-jwt",` + c.other + `}`
+			}
+			presented := held(t)
+			presented.Disclosed = c.disclosed
+			if err := query(t, text+"]}").CheckPresentation("w", presented); !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
 			}
 		})
 	}
@@ -238,6 +278,7 @@ func TestEvaluateFormatAndBinding(t *testing.T) {
 		{"j", other, ErrFormat}, // not evaluated
 		{"z", held(t), ErrUnknownID},
 	} {
+		c.with.Disclosed = nil
 		if err := q.CheckPresentation(c.id, c.with); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", c.id, err, c.want)
 		}
@@ -365,6 +406,13 @@ func FuzzParse(f *testing.F) {
 		}
 		if err := q.CheckAnswer(ids); err != nil {
 			t.Fatalf("%s: what was chosen is refused: %v", text, err)
+		}
+		for id, found := range matches {
+			presented := held(t)
+			presented.Disclosed = found[0].Disclose
+			if err := q.CheckPresentation(id, presented); err != nil {
+				t.Fatalf("%s: what was disclosed is refused: %v", text, err)
+			}
 		}
 	})
 }

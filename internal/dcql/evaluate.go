@@ -182,14 +182,16 @@ func all(ids []string, has func(string) bool) bool {
 	return !slices.ContainsFunc(ids, func(id string) bool { return !has(id) })
 }
 
-// CheckPresentation tells a verifier whether a verified presentation is what the credential query of that id asked for.
+// CheckPresentation tells a verifier whether a verified presentation is what the credential query of that id asked for, and no more.
 func (q *Query) CheckPresentation(id string, presented Candidate) error {
 	c := q.Credential(id)
 	if c == nil {
 		return ErrUnknownID
 	}
-	_, err := c.Evaluate(presented)
-	return err
+	if _, err := c.Evaluate(presented); err != nil {
+		return err
+	}
+	return q.checkAsked(c, presented)
 }
 
 // CheckCounts tells a verifier whether the keys of a vp_token are ids of the query, each with one presentation, or with Multiple at least one.
