@@ -2,7 +2,6 @@ package verifier
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -174,8 +173,9 @@ func (v *VP) advance(ctx context.Context, s *session, presented presentations, m
 		return v.judge(ctx, s, presented, memory)
 	}
 	s.Assessment.Engagement = shown.verified.ID
-	s.Exchange.Query = assessmentQuery(shown.verified.ID, engagement, attestation.DateOf(v.Now()))
-	return nil, checkQuery(s.Exchange.Query)
+	next := assessmentQuery(shown.verified.ID, engagement, attestation.DateOf(v.Now()))
+	s.Exchange.Query = (*storedQuery)(next)
+	return nil, checkQuery(next)
 }
 
 // narrow leaves out the months before and after a contract, of which a reviewer who does not know it yet may have asked.
@@ -213,8 +213,6 @@ func (v *VP) judge(ctx context.Context, s *session, presented presentations, mem
 	case err != nil:
 		return nil, registryDown(err)
 	}
-	if s.Result, err = json.Marshal(result); err != nil {
-		return nil, fmt.Errorf("writing the result: %w", err)
-	}
+	s.Result = result
 	return v.save(ctx, file, data, memory)
 }

@@ -166,7 +166,7 @@ func checkQuery(q *dcql.Query) error {
 
 // nextExchange gives the session a new request, with names, nonce, state and key of its own.
 func (v *VP) nextExchange(s *session, q *dcql.Query) error {
-	e := exchange{Request: random(), Response: random(), Nonce: random(), State: random(), Query: q}
+	e := exchange{Request: random(), Response: random(), Nonce: random(), State: random(), Query: (*storedQuery)(q)}
 	if s.Mode == oid4vc.ModeDirectPostJWT || s.Mode == oid4vc.ModeDCAPIJWT {
 		key, err := keys.Generate(keys.ES256)
 		if err != nil {
@@ -212,7 +212,7 @@ func (v *VP) request(s *session) (*oid4vc.PresentationRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &oid4vc.PresentationRequest{ResponseType: oid4vc.ResponseTypeVPToken, ResponseMode: s.mode(), Nonce: s.Exchange.Nonce, Query: s.Exchange.Query,
+	r := &oid4vc.PresentationRequest{ResponseType: oid4vc.ResponseTypeVPToken, ResponseMode: s.mode(), Nonce: s.Exchange.Nonce, Query: s.Exchange.query(),
 		Metadata: metadata, TransactionData: s.TransactionData, VerifierInfo: s.VerifierInfo}
 	if s.isDCAPI() { // there is no state: the page's session takes its place
 		r.ClientID, r.ExpectedOrigins = v.clientIDs()[s.Prefix], []string{s.Origin}

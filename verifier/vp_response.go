@@ -100,7 +100,7 @@ func (v *VP) take(ctx context.Context, s *session, read func(*session, oid4vc.Re
 	}
 	var file []byte
 	if s.Assessment == nil {
-		s.Result, err = json.Marshal(queryResult{presented.byID()})
+		s.Result = queryResult{presented.byID()}
 	} else {
 		file, err = v.advance(ctx, s, presented, memory)
 	}
@@ -132,7 +132,7 @@ func (v *VP) proceed(s *session) error {
 		return nil
 	}
 	s.Assessment.Step, s.Status, s.Code = 2, Waiting, ""
-	return v.nextExchange(s, s.Exchange.Query)
+	return v.nextExchange(s, s.Exchange.query())
 }
 
 var (
@@ -224,7 +224,7 @@ type credentialResult struct {
 // verifyToken verifies every presentation by itself and then the set as a whole (OpenID4VP 1.0, Section 8.6). One that does not verify is left out;
 // where the rest does not satisfy the query, its error is that of the response.
 func (v *VP) verifyToken(ctx context.Context, s *session, token oid4vc.VPToken, memory *evidence.Memory) (presentations, error) {
-	q := s.Exchange.Query
+	q := s.Exchange.query()
 	counts := make(map[string]int)
 	for id, compacts := range token {
 		counts[id] = len(compacts)
@@ -236,12 +236,14 @@ func (v *VP) verifyToken(ctx context.Context, s *session, token oid4vc.VPToken, 
 	if err != nil {
 		return nil, err
 	}
+	known := verifiedSoFar{lists: lists, memory: memory, binding: sdjwt.ExpectKeyBinding{Audience: v.audience(s), Nonce: s.Exchange.Nonce, Now: v.Now()}}
 	var out presentations
 	var first error
 	for i := range q.Credentials { // the engagement before the statements
 		c := &q.Credentials[i]
 		for _, compact := range token[c.ID] {
-			one, err := v.verifyOne(ctx, s, c, compact, verifiedSoFar{lists, out, memory})
+			known.presented = out
+			one, err := v.verifyOne(ctx, s, c, compact, &known)
 			switch {
 			case err == nil:
 				out = append(out, *one)
@@ -289,7 +291,7 @@ func registryDown(err error) error {
 }
 
 // verifyOne verifies one presentation: by whom it is signed, that it is intact and made for this request by its holder, and that it is what was asked.
-func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, compact string, known verifiedSoFar) (*presentation, error) {
+func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, compact string, known *verifiedSoFar) (*presentation, error) {
 	u, err := sdjwt.Parse(compact)
 	if err != nil {
 		return nil, err
@@ -304,7 +306,7 @@ func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, comp
 	}
 	bound := q.NeedsHolderBinding() || u.KeyBinding() != "" // one that was not asked for must hold as well
 	if bound {
-		want.KeyBinding = &sdjwt.ExpectKeyBinding{Audience: v.audience(s), Nonce: s.Exchange.Nonce, Now: v.Now()}
+		want.KeyBinding = &known.binding
 	}
 	verified, err := u.Verify(signer.key, want)
 	if err != nil {
@@ -314,7 +316,7 @@ func (v *VP) verifyOne(ctx context.Context, s *session, q *dcql.Credential, comp
 	if signer.issuer != "" && verified.Claims["iss"] != signer.issuer {
 		return nil, refuseResponse("credential.issuer", "a credential is not from the issuer whose key signed it", nil)
 	}
-	if err := s.Exchange.Query.CheckPresentation(q.ID, candidateOf(verified, bound)); err != nil {
+	if err := s.Exchange.query().CheckPresentation(q.ID, candidateOf(verified, bound)); err != nil {
 		return nil, err
 	}
 	if s.Assessment == nil && signer.entity != nil { // an assessment goes by the registry
@@ -374,16 +376,17 @@ func checkAccredited(s signer, c *sdjwt.Verified, now time.Time) error {
 	return trustlist.ErrNotAccredited
 }
 
-// verifiedSoFar is what signers are known by, and what need not be verified again.
+// verifiedSoFar is what signers are known by, what need not be verified again, and what the presentations must be made for.
 type verifiedSoFar struct {
 	lists     []*trustlist.List // newest first
 	presented presentations
 	memory    *evidence.Memory
+	binding   sdjwt.ExpectKeyBinding
 }
 
 // signerOf finds the key to verify with: on the trust list, or for a query of the operator's own under one of the operator's authorities. In an
 // assessment a worker's statement is signed by the holder, whom the engagement names.
-func (v *VP) signerOf(s *session, q *dcql.Credential, u *sdjwt.Unverified, known verifiedSoFar) (signer, error) {
+func (v *VP) signerOf(s *session, q *dcql.Credential, u *sdjwt.Unverified, known *verifiedSoFar) (signer, error) {
 	header, at, lists := u.Header(), v.Now(), known.lists
 	if s.Assessment != nil && q.ID == idStatements {
 		for _, engagement := range known.presented.of(idEngagement) {

@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,9 +56,9 @@ type session struct {
 	// Of the built-in query, which takes two steps; nil for a query of the operator's own.
 	Assessment *assessing `json:"assessment,omitempty"`
 
-	Exchange exchange        `json:"exchange"`       // the request that waits
-	Code     string          `json:"code,omitempty"` // hash of the response code that was given out
-	Result   json.RawMessage `json:"result,omitempty"`
+	Exchange exchange `json:"exchange"`         // the request that waits
+	Code     string   `json:"code,omitempty"`   // hash of the response code that was given out
+	Result   any      `json:"result,omitempty"` // as it was found; of a stored session its JSON
 }
 
 // isDCAPI tells whether a page asks, over the Digital Credentials API.
@@ -87,10 +88,15 @@ type exchange struct {
 	Response string          `json:"response"` // name in the response_uri, which only the request object tells, or of the page's endpoint
 	Nonce    string          `json:"nonce"`
 	State    string          `json:"state"`
-	Query    *dcql.Query     `json:"query"`
-	Key      json.RawMessage `json:"key,omitempty"` // private JWK that the response is encrypted to, for this request only
+	Query    *storedQuery    `json:"query,omitempty"` // nil once the session has ended
+	Key      json.RawMessage `json:"key,omitempty"`   // private JWK that the response is encrypted to, for this request only
 	ByPage   bool            `json:"by_page,omitempty"`
 }
+
+// storedQuery is a query in the store: our own, so that it is not read as strictly as one from outside.
+type storedQuery dcql.Query
+
+func (e *exchange) query() *dcql.Query { return (*dcql.Query)(e.Query) }
 
 // assessing is how far an assessment has come.
 type assessing struct {
@@ -140,7 +146,7 @@ func (s *session) current(now time.Time) {
 // end ends the session and forgets what it no longer needs.
 func (s *session) end(status Status, reason string) {
 	s.Status, s.Reason, s.Code = status, reason, ""
-	s.Exchange.Key = nil
+	s.Exchange.Key, s.Exchange.Query = nil, nil
 	if status != Answered {
 		s.Result = nil
 	}
@@ -154,11 +160,19 @@ func getSession(tx store.Tx, id string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	var s session
-	if err := json.Unmarshal(text, &s); err != nil {
+	var stored struct {
+		session
+		Result json.RawMessage `json:"result"`
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber() // of values in a query
+	if err := d.Decode(&stored); err != nil {
 		return nil, fmt.Errorf("reading a session: %w", err)
 	}
-	return &s, nil
+	if stored.Result != nil {
+		stored.session.Result = stored.Result
+	}
+	return &stored.session, nil
 }
 
 // kept is until when a session is kept, by the clock of the machine, which the store goes by.
@@ -271,7 +285,10 @@ func (v *VP) view(s *session) (*View, error) {
 		out.Step = s.Assessment.Step
 	}
 	if s.Status == Answered {
-		out.Result = s.Result
+		var err error
+		if out.Result, err = json.Marshal(s.Result); err != nil {
+			return nil, fmt.Errorf("writing the result: %w", err)
+		}
 	}
 	if s.Status != Waiting {
 		return out, nil
