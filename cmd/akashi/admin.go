@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -72,6 +73,7 @@ type localAdmin struct {
 	issuer   *issuer.Issuer
 	registry *logserver.Server // nil when it does not run in this process
 	now      func() time.Time
+	listing  sync.Mutex // held from reading the newest version of the trust list to keeping the next
 }
 
 // typesOf says what an organization in a role may attest.
@@ -85,6 +87,8 @@ var typesOf = map[attestation.Role][]attestation.Type{
 // AddOrg makes the organization's keys and certificate, stores them, and lists it in a new version of the trust list, which the registry
 // logs. An organization that is there already is left as it is.
 func (a *localAdmin) AddOrg(ctx context.Context, req orgRequest) (*orgResponse, error) {
+	a.listing.Lock()
+	defer a.listing.Unlock()
 	list, err := a.cfg.latestTrustList()
 	if err != nil {
 		return nil, err

@@ -81,10 +81,11 @@ func serve(ctx context.Context, s streams, cfg *Config, opt instanceOptions) (er
 		}
 	}
 	if in.issuer != nil {
-		if err := in.serveSocket(socketName, adminHandler(in.admin())); err != nil {
+		a := in.admin()
+		if err := in.serveSocket(socketName, adminHandler(a)); err != nil {
 			return err
 		}
-		if err := in.admin().listStatuses(ctx); err != nil {
+		if err := a.listStatuses(ctx); err != nil {
 			in.opt.log.WarnContext(ctx, "the key of the status lists is not on the trust list, so nobody will believe them", "error", err)
 		}
 		defer in.flushing(ctx)()

@@ -99,6 +99,8 @@ func (c *Config) statusServices() ([]trustlist.StatusService, error) {
 // listStatuses brings the instance's status lists onto the trust list where they are not: in a folder that was made before there were any, and
 // after their key was replaced.
 func (a *localAdmin) listStatuses(ctx context.Context) error {
+	a.listing.Lock()
+	defer a.listing.Unlock()
 	list, err := a.cfg.latestTrustList()
 	if err != nil {
 		return err
