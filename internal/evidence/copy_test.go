@@ -2,6 +2,7 @@ package evidence_test
 
 import (
 	"context"
+	"encoding/base64"
 	"maps"
 	"strings"
 	"testing"
@@ -124,5 +125,19 @@ func TestCopyIsRefused(t *testing.T) {
 				t.Errorf("in a file: got %v, %+v; want %s", r.Result, r.Checks[len(r.Checks)-1], row.code)
 			}
 		})
+	}
+}
+
+// TestCopyIsSeen: where in a payload the member stands, and what stands around it, does not matter.
+func TestCopyIsSeen(t *testing.T) {
+	for _, payload := range []string{`{"logged":"ID"}`, `{"a":1,"logged":"ID"}`, `{"ab":1,"logged":"ID"}`, `{"abc":1, "logged" :"ID","z":2}`} {
+		if got := evidence.LoggedOf("e30." + base64.RawURLEncoding.EncodeToString([]byte(payload)) + ".c2ln~"); got != "ID" {
+			t.Errorf("%s: got %q", payload, got)
+		}
+	}
+	for _, compact := range []string{"", "~", "..", "e30.!.c2ln~", "e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"logge":"ID"}`)) + ".c2ln~", "e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"logged":1}`)) + ".c2ln~"} {
+		if got := evidence.LoggedOf(compact); got != "" {
+			t.Errorf("%q: got %q", compact, got)
+		}
 	}
 }

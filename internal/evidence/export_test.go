@@ -11,3 +11,6 @@ func EvidenceOf(f *File, trust Trust) (compliance.Evidence, *Result) {
 
 // CompletePosition is completePosition.
 var CompletePosition = completePosition
+
+// LoggedOf is loggedOf.
+var LoggedOf = loggedOf

@@ -95,6 +95,7 @@ type gathering struct {
 
 	file        *File
 	submissions map[registry.Key]*Submission
+	copies      map[string]string // presented and not placed yet, by the ID of what they are copies of
 }
 
 func (g *gathering) note(format string, args ...any) {
@@ -442,13 +443,17 @@ func (g *gathering) fill() error {
 func (g *gathering) fillSlots() {
 	f := g.file
 	shown := make(map[string]string)
+	g.copies = make(map[string]string)
 	for i, compact := range g.presentation.Attestations {
-		name := belongsTo(compact)
-		if _, twice := shown[name]; twice {
+		name, of := belongsTo(compact), shown
+		if name != jwtOf(compact) {
+			of = g.copies
+		}
+		if _, twice := of[name]; twice {
 			g.note("credential %d is left out: it was presented twice", i)
 			continue
 		}
-		shown[name] = compact
+		of[name] = compact
 	}
 	for _, s := range g.judge.slots {
 		for n := 0; n < registry.MaxRungs; n++ {
@@ -462,7 +467,7 @@ func (g *gathering) fillSlots() {
 			}
 		}
 	}
-	for range shown {
+	for range len(shown) + len(g.copies) {
 		g.note("a credential is left out: it stands in no slot that was opened")
 	}
 }
@@ -478,7 +483,7 @@ func (g *gathering) bareRecord(k registry.Key) Record {
 }
 
 // record returns the record at a key in the form that [Record] describes, and the presented credential that it holds, which is taken out
-// of shown (see [belongsTo]). A box that is not the one of the map's value is not to be had.
+// of shown (by JWT), or of the copies. A box that is not the one of the map's value is not to be had.
 func (g *gathering) record(k registry.Key, secret registry.Secret, shown map[string]string) (r Record, taken string) {
 	r = g.bareRecord(k)
 	m := g.found[k].Member
@@ -501,12 +506,15 @@ func (g *gathering) record(k registry.Key, secret registry.Secret, shown map[str
 		return r, ""
 	}
 	r.Nonce = m.A[:nonceSize]
-	name := jwt
-	if taken = shown[name]; taken == "" {
-		name = idOf(jwt)
-		r.JWT, taken = jwt, shown[name]
+	if taken = shown[jwt]; taken != "" {
+		delete(shown, jwt)
+		return r, taken
 	}
-	delete(shown, name)
+	if r.JWT = jwt; len(g.copies) > 0 {
+		id := idOf(jwt)
+		taken = g.copies[id]
+		delete(g.copies, id)
+	}
 	return r, taken
 }
 
