@@ -141,3 +141,18 @@ func TestCopyIsSeen(t *testing.T) {
 		}
 	}
 }
+
+// FuzzCopy: whatever is presented, it is told whether it is a copy, and joining takes nothing of it but disclosures.
+func FuzzCopy(f *testing.F) {
+	f.Add("e30.eyJsb2dnZWQiOiJJRCJ9.c2ln~d1~d2~kb")
+	f.Add("e30.eyJsb2dnZWQiOiJJRCJ9.c2ln")
+	f.Add("~~")
+	f.Fuzz(func(t *testing.T, compact string) {
+		_ = evidence.LoggedOf(compact)
+		got := evidence.Joined("jwt", compact)
+		_, disclosures, _ := strings.Cut(compact, "~")
+		if kept, ok := strings.CutPrefix(got, "jwt~"); !ok || !strings.HasPrefix(disclosures, kept) || kept != "" && !strings.HasSuffix(kept, "~") {
+			t.Errorf("%q became %q", compact, got)
+		}
+	})
+}

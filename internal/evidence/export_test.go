@@ -14,3 +14,6 @@ var CompletePosition = completePosition
 
 // LoggedOf is loggedOf.
 var LoggedOf = loggedOf
+
+// Joined is joined.
+var Joined = joined
