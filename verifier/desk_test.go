@@ -272,7 +272,7 @@ func TestDeskEvents(t *testing.T) {
 	w := newDeskWorld(t, nil)
 	b := w.signedIn("r1", "Reviewer One")
 	p := b.post("/desk/cases", newCase()).want(t, http.StatusOK)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, vpURL+p.url.Path+"/events", nil)
 	resp, err := b.client.Do(req)
