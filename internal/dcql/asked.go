@@ -69,7 +69,7 @@ func (q *Query) checkAsked(c *Credential, presented Candidate) error {
 		if other == c {
 			continue
 		}
-		if _, err := other.Evaluate(presented); err == nil {
+		if _, err := other.take(presented); err == nil {
 			rest = all.unasked(other, rest)
 		}
 	}

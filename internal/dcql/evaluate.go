@@ -41,6 +41,15 @@ var (
 
 // Evaluate decides whether a credential query takes a candidate, and which claims go.
 func (c *Credential) Evaluate(candidate Candidate) (*Match, error) {
+	selected, err := c.take(candidate)
+	if err != nil {
+		return nil, err
+	}
+	return &Match{Claims: selected, Disclose: candidate.toDisclose(selected)}, nil
+}
+
+// take decides whether a credential query takes a candidate, and selects the claims.
+func (c *Credential) take(candidate Candidate) ([]Selected, error) {
 	if c.Format != candidate.Format || c.Format != FormatSDJWTVC {
 		return nil, ErrFormat
 	}
@@ -53,11 +62,7 @@ func (c *Credential) Evaluate(candidate Candidate) (*Match, error) {
 	if len(c.Authorities) > 0 && !slices.ContainsFunc(c.Authorities, candidate.isUnder) {
 		return nil, ErrAuthority
 	}
-	selected, err := c.selectClaims(candidate.Claims)
-	if err != nil {
-		return nil, err
-	}
-	return &Match{Claims: selected, Disclose: candidate.toDisclose(selected)}, nil
+	return c.selectClaims(candidate.Claims)
 }
 
 func (c Candidate) isUnder(a Authority) bool {
@@ -188,7 +193,7 @@ func (q *Query) CheckPresentation(id string, presented Candidate) error {
 	if c == nil {
 		return ErrUnknownID
 	}
-	if _, err := c.Evaluate(presented); err != nil {
+	if _, err := c.take(presented); err != nil {
 		return err
 	}
 	return q.checkAsked(c, presented)
