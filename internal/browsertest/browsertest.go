@@ -33,7 +33,7 @@ const (
 	Narrow = 320
 )
 
-// patience bounds everything that a page does; a loaded machine is slow.
+// patience bounds each thing that a page does; a loaded machine is slow.
 const patience = 2 * time.Minute
 
 // names are those of the browser.
@@ -117,9 +117,7 @@ func (b *Browser) Open(url string, o Options) *Page {
 	if err := chromedp.Do(tab); err != nil { // the tab lives as long as the context of the first action
 		b.t.Fatalf("opening a tab: %v", err)
 	}
-	ctx, stop := context.WithTimeout(tab, patience)
-	b.t.Cleanup(stop)
-	p := &Page{b.t, ctx}
+	p := &Page{b.t, tab}
 	media := emulation.SetEmulatedMediaParams{}
 	if o.Dark {
 		media.Features = []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}
@@ -150,7 +148,9 @@ func call[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.Void
 // Do takes actions in the page.
 func (p *Page) Do(actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	if err := chromedp.Do(p.ctx, actions...); err != nil {
+	ctx, stop := context.WithTimeout(p.ctx, patience)
+	defer stop()
+	if err := chromedp.Do(ctx, actions...); err != nil {
 		p.t.Fatalf("in the browser: %v", err)
 	}
 }
@@ -158,7 +158,9 @@ func (p *Page) Do(actions ...chromedp.Action[chromedp.Void]) {
 // get takes an action that returns a value.
 func get[T any](p *Page, a chromedp.Action[T]) T {
 	p.t.Helper()
-	v, err := chromedp.Run(p.ctx, a)
+	ctx, stop := context.WithTimeout(p.ctx, patience)
+	defer stop()
+	v, err := chromedp.Run(ctx, a)
 	if err != nil {
 		p.t.Fatalf("in the browser: %v", err)
 	}
@@ -197,12 +199,14 @@ func (p *Page) Click(selector string) {
 // Wait waits until an expression is true, in this page or in the one that it leads to.
 func (p *Page) Wait(expression string) {
 	p.t.Helper()
+	ctx, stop := context.WithTimeout(p.ctx, patience)
+	defer stop()
 	for {
-		ok, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](expression))
+		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression))
 		switch {
 		case ok:
 			return
-		case p.ctx.Err() != nil:
+		case ctx.Err() != nil:
 			p.t.Fatalf("it never was so: %s: %v", expression, err)
 		}
 		time.Sleep(20 * time.Millisecond) // an error may be that of a page that is being left
