@@ -2,13 +2,13 @@ package issuer
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"akashi/attestation"
+	"akashi/internal/keys"
 	"akashi/internal/store"
 	"akashi/registry"
 )
@@ -36,42 +36,59 @@ type record struct {
 func (r *record) ladder() ladder { return ladder{r.Engagement, r.Stream, r.Period} }
 
 // octets are what the registry is sent, and the SD-JWT that was sealed: sealed anew it would be another record.
-type octets struct{ a, b, sdJWT, recipe []byte }
+type octets struct {
+	a, b, sdJWT []byte
+	recipe      recipe
+}
 
-// recipeSize is the length of what makes box A again of the SD-JWT: the secret of the rung and the nonce, which A begins with.
-const recipeSize = len(registry.Secret{}) + registry.NonceSize
+// recipe is what makes the boxes again of the SD-JWT: for A the secret of the rung and the nonce, which A begins with.
+type recipe struct {
+	secret registry.Secret
+	nonce  [registry.NonceSize]byte
+	b      keys.Recipe // zero where B is empty
+}
 
-// marshal lays the octets out without A, which is as long as the rest and follows from it:
+// recipeSize is the length of a recipe in the store.
+const recipeSize = len(recipe{}.secret) + len(recipe{}.nonce) + len(recipe{}.b)
+
+// marshal lays the octets out without the boxes, which are longer than the rest and follow from it:
 //
-//	secret(32) || nonce of A(12) || uint32 length of B || B || SD-JWT
-func (o octets) marshal() []byte {
-	buf := make([]byte, 0, recipeSize+4+len(o.b)+len(o.sdJWT))
-	buf = append(buf, o.recipe...)
-	buf = append(binary.BigEndian.AppendUint32(buf, uint32(len(o.b))), o.b...)
+//	secret(32) || nonce of A(12) || recipe of B(108) || SD-JWT
+func (o *octets) marshal() []byte {
+	buf := make([]byte, 0, recipeSize+len(o.sdJWT))
+	buf = append(buf, o.recipe.secret[:]...)
+	buf = append(buf, o.recipe.nonce[:]...)
+	buf = append(buf, o.recipe.b[:]...)
 	return append(buf, o.sdJWT...)
 }
 
 var errOctets = errors.New("a stored record is damaged: restore the store from a backup")
 
-// parseOctets reads what marshal wrote; a is left out.
-func parseOctets(b []byte) (o octets, err error) {
-	if len(b) < recipeSize+4 {
+// parseOctets reads what marshal wrote; the boxes are left out.
+func parseOctets(data []byte) (o octets, err error) {
+	if len(data) < recipeSize {
 		return octets{}, errOctets
 	}
-	o.recipe, b = b[:recipeSize], b[recipeSize:]
-	n := binary.BigEndian.Uint32(b)
-	if b = b[4:]; uint64(n) > uint64(len(b)) {
-		return octets{}, errOctets
-	}
-	o.b, o.sdJWT = b[:n], b[n:]
+	rest := data[copy(o.recipe.secret[:], data):]
+	rest = rest[copy(o.recipe.nonce[:], rest):]
+	o.sdJWT = rest[copy(o.recipe.b[:], rest):]
 	return o, nil
 }
 
-// makeA seals box A for the key as it was sealed before.
-func (o *octets) makeA(k registry.Key) (err error) {
-	secret, nonce := registry.Secret(o.recipe), bytes.NewReader(o.recipe[len(registry.Secret{}):])
-	o.a, err = registry.SealA(nonce, secret, k, jwtOf(string(o.sdJWT)))
+// seal makes the boxes for the key as they were sealed before.
+func (o *octets) seal(k registry.Key) (err error) {
+	jwt, disclosures := partsOf(string(o.sdJWT))
+	if o.a, err = registry.SealA(bytes.NewReader(o.recipe.nonce[:]), o.recipe.secret, k, jwt); err != nil {
+		return err
+	}
+	o.b, err = registry.SealBAgain(o.recipe.b, k, disclosures)
 	return err
+}
+
+// partsOf returns the JWT and the disclosures of an SD-JWT.
+func partsOf(sdJWT string) (jwt string, disclosures []string) {
+	parts := strings.Split(strings.TrimSuffix(sdJWT, "~"), "~")
+	return parts[0], parts[1:]
 }
 
 // slot returns the key under which the record is stored.
@@ -150,7 +167,7 @@ func loadOctets(tx store.Tx, orgID string, r *record) (octets, error) {
 	if err != nil {
 		return octets{}, err
 	}
-	return o, o.makeA(r.Key)
+	return o, o.seal(r.Key)
 }
 
 // nextRung returns the rung after the last record that the organization has in the ladder.
@@ -170,16 +187,16 @@ func (i *Issuer) seal(r *record, o *org, e *Enrolment, sdJWT string) (out *octet
 	if err != nil {
 		return nil, err
 	}
-	parts := strings.Split(strings.TrimSuffix(sdJWT, "~"), "~") // the JWT, then the disclosures
+	jwt, disclosures := partsOf(sdJWT)
 	r.X = secret.Find()
 	r.Key = registry.KeyOf(registry.WriterFor(o.Role, o.ID), r.X)
-	out = &octets{b: []byte{}, sdJWT: []byte(sdJWT)}
-	if out.a, err = registry.SealA(i.Rand, secret, r.Key, parts[0]); err != nil {
+	out = &octets{sdJWT: []byte(sdJWT)}
+	if out.a, err = registry.SealA(i.Rand, secret, r.Key, jwt); err != nil {
 		return nil, err
 	}
-	out.recipe = append(secret[:], out.a[:registry.NonceSize]...)
+	out.recipe.secret, out.recipe.nonce = secret, [registry.NonceSize]byte(out.a)
 	if r.Type != attestation.TypeEngagement {
-		out.b, err = registry.SealB(e.to, r.Key, parts[1:])
+		out.b, out.recipe.b, err = registry.SealBRecipe(e.to, r.Key, disclosures)
 	}
 	return out, err
 }

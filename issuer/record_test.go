@@ -6,39 +6,49 @@ import (
 	"errors"
 	"testing"
 
+	"akashi/internal/keys"
 	"akashi/registry"
 )
 
-// recipe is that of any box A.
-var recipe = bytes.Repeat([]byte{7}, recipeSize)
-
 func TestOctets(t *testing.T) {
-	for _, o := range []octets{{recipe: recipe, b: []byte("bb"), sdJWT: []byte("x~y~")}, {recipe: recipe, b: []byte{}, sdJWT: []byte{}}} {
+	made := recipe{secret: registry.Secret{1}, nonce: [registry.NonceSize]byte{2}, b: keys.Recipe{3}}
+	for _, o := range []octets{{recipe: made, sdJWT: []byte("x~y~")}, {recipe: made, sdJWT: []byte{}}} {
 		got, err := parseOctets(o.marshal())
-		if err != nil || !bytes.Equal(got.recipe, o.recipe) || !bytes.Equal(got.b, o.b) || !bytes.Equal(got.sdJWT, o.sdJWT) {
+		if err != nil || got.recipe != o.recipe || !bytes.Equal(got.sdJWT, o.sdJWT) {
 			t.Errorf("got %+v, %v, want %+v", got, err, o)
 		}
 	}
-	for _, bad := range []string{"", string(recipe), string(recipe) + "\x00\x00\x00", string(recipe) + "\x00\x00\x00\x02a", string(recipe) + "\xff\xff\xff\xff"} {
-		if _, err := parseOctets([]byte(bad)); !errors.Is(err, errOctets) {
-			t.Errorf("parseOctets(%q): %v, want %v", bad, err, errOctets)
+	for n := range recipeSize {
+		if _, err := parseOctets(make([]byte, n)); !errors.Is(err, errOctets) {
+			t.Errorf("parseOctets(%d octets): %v, want %v", n, err, errOctets)
 		}
 	}
 }
 
-// Box A comes back from the store as it was sealed.
-func TestBoxAMadeAgain(t *testing.T) {
-	secret, k := registry.Secret{1}, registry.Key{2}
-	a, err := registry.SealA(rand.Reader, secret, k, "header.payload.signature")
+// The boxes come back from the store as they were sealed, an empty B as an empty one.
+func TestBoxesMadeAgain(t *testing.T) {
+	delivery, err := keys.Generate(keys.ES256)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := parseOctets(octets{recipe: append(secret[:], a[:registry.NonceSize]...), sdJWT: []byte("header.payload.signature~d~")}.marshal())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := o.makeA(k); err != nil || !bytes.Equal(o.a, a) {
-		t.Errorf("got %x, %v, want %x", o.a, err, a)
+	secret, k, jwt, disclosures := registry.Secret{1}, registry.Key{2}, "header.payload.signature", []string{"YQ", "Yg"}
+	for name, to := range map[string]keys.Public{"delivered": delivery.Public(), "no delivery key": {}} {
+		a, err := registry.SealA(rand.Reader, secret, k, jwt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, again, err := registry.SealBRecipe(to, k, disclosures)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored := octets{recipe: recipe{secret, [registry.NonceSize]byte(a), again}, sdJWT: []byte(jwt + "~YQ~Yg~")}
+		o, err := parseOctets(stored.marshal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.seal(k); err != nil || !bytes.Equal(o.a, a) || !bytes.Equal(o.b, b) {
+			t.Errorf("%s: got %x %q, %v, want %x %q", name, o.a, o.b, err, a, b)
+		}
 	}
 }
 
@@ -70,8 +80,8 @@ func TestChunks(t *testing.T) {
 }
 
 func FuzzParseOctets(f *testing.F) {
-	f.Add(octets{recipe: recipe, b: []byte("b"), sdJWT: []byte("c~")}.marshal())
-	f.Add([]byte("\x00\x00\x00\x02a"))
+	f.Add(append(make([]byte, recipeSize), "c~"...))
+	f.Add(make([]byte, recipeSize-1))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		o, err := parseOctets(b)
 		if err == nil && !bytes.Equal(o.marshal(), b) {

@@ -159,23 +159,46 @@ func isSizeA(n int) bool {
 // SealB seals the disclosures of a record for the worker's delivery key. The zero key stands for a worker whose wallet announced
 // none, and gives the empty B.
 func SealB(to keys.Public, k Key, disclosures []string) ([]byte, error) {
+	b, _, err := SealBRecipe(to, k, disclosures)
+	return b, err
+}
+
+// SealBRecipe is [SealB] for one who keeps the disclosures anyway: instead of B the recipe is enough, see [SealBAgain]. That of the empty B is
+// zero.
+func SealBRecipe(to keys.Public, k Key, disclosures []string) (b []byte, r keys.Recipe, err error) {
 	if to.IsZero() {
+		return nil, r, nil
+	}
+	plain, err := plainB(disclosures)
+	if err == nil {
+		b, r, err = keys.EncryptRecipe(to, k[:], plain)
+	}
+	if err != nil {
+		return nil, r, fmt.Errorf("sealing B: %w", err)
+	}
+	return b, r, nil
+}
+
+// SealBAgain makes the same octets again as [SealBRecipe] did, when k and disclosures are the same.
+func SealBAgain(r keys.Recipe, k Key, disclosures []string) ([]byte, error) {
+	if r == (keys.Recipe{}) {
 		return nil, nil
 	}
+	plain, err := plainB(disclosures)
+	if err != nil {
+		return nil, fmt.Errorf("sealing B: %w", err)
+	}
+	return r.Encrypt(k[:], plain)
+}
+
+// plainB returns the padded text of B.
+func plainB(disclosures []string) ([]byte, error) {
 	for _, d := range disclosures {
 		if !isBase64URL(d) {
-			return nil, fmt.Errorf("sealing B: %w", ErrDisclosures)
+			return nil, ErrDisclosures
 		}
 	}
-	plain, err := pad(strings.Join(disclosures, "~"), sizesB, 0, 0)
-	if err != nil {
-		return nil, fmt.Errorf("sealing B: %w", err)
-	}
-	jwe, err := keys.Encrypt(to, k[:], plain)
-	if err != nil {
-		return nil, fmt.Errorf("sealing B: %w", err)
-	}
-	return jwe, nil
+	return pad(strings.Join(disclosures, "~"), sizesB, 0, 0)
 }
 
 // OpenB opens B and returns the disclosures inside, about which nothing is verified yet.

@@ -111,6 +111,31 @@ func TestSealB(t *testing.T) {
 	}
 }
 
+// One who kept the recipe makes the same octets again, for the same slot and disclosures.
+func TestSealBAgain(t *testing.T) {
+	worker, k := newKey(t, keys.ES256), KeyOf("bank", Hash{1})
+	disclosures := []string{"WyJzIiwibiIsMV0", "WyJ0IiwibSIsMl0"}
+	b, recipe, err := SealBRecipe(worker.Public(), k, disclosures)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := SealBAgain(recipe, k, disclosures); err != nil || !bytes.Equal(again, b) {
+		t.Errorf("got %q, %v, want %q", again, err, b)
+	}
+	if again, err := SealBAgain(recipe, Key{9}, disclosures); err != nil || bytes.Equal(again, b) {
+		t.Errorf("another slot: got the same B, %v", err)
+	}
+	if _, err := SealBAgain(recipe, k, []string{"a~b"}); !errors.Is(err, ErrDisclosures) {
+		t.Errorf("got %v, want ErrDisclosures", err)
+	}
+	if b, recipe, err := SealBRecipe(keys.Public{}, k, disclosures); err != nil || len(b) != 0 || recipe != (keys.Recipe{}) {
+		t.Errorf("without a delivery key: got %q, %v", b, err)
+	}
+	if b, err := SealBAgain(keys.Recipe{}, k, disclosures); err != nil || len(b) != 0 {
+		t.Errorf("the empty B: got %q, %v", b, err)
+	}
+}
+
 func TestSealBRefused(t *testing.T) {
 	worker := newKey(t, keys.ES256)
 	k := Key{1}

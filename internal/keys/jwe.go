@@ -28,50 +28,77 @@ var ErrDecrypt = errors.New("message cannot be decrypted")
 // library: go-jose's own encrypter leaves apv out of the derivation, and jwx takes three times as long, which an import of many records
 // feels. go-jose decrypts.
 func Encrypt(to Public, apv []byte, plaintext []byte) ([]byte, error) {
-	key, ok := to.key.(*ecdsa.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("%w: encrypting needs a P-256 key", ErrKey)
-	}
-	if len(apv) == 0 {
-		return nil, errors.New("encrypting: apv must not be empty")
-	}
-	peer, err := key.ECDH()
-	if err != nil {
-		return nil, fmt.Errorf("encrypting: %w", err)
-	}
-	ephemeral, err := ecdh.P256().GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("encrypting: %w", err)
-	}
-	z, err := ephemeral.ECDH(peer)
-	if err != nil {
-		return nil, fmt.Errorf("encrypting: %w", err)
-	}
-	var iv [ivSize]byte
-	if _, err := io.ReadFull(rand.Reader, iv[:]); err != nil {
-		return nil, fmt.Errorf("encrypting: %w", err)
-	}
-	cek, err := contentKey(z, apv)
-	if err != nil {
-		return nil, fmt.Errorf("encrypting: %w", err)
-	}
-	return sealCompact(encryptHeader(ephemeral.PublicKey(), apv), cek, iv[:], plaintext)
+	message, _, err := EncryptRecipe(to, apv, plaintext)
+	return message, err
 }
 
+// EncryptRecipe is [Encrypt] for one who may have to send the same octets again, and keeps their recipe instead of them.
+func EncryptRecipe(to Public, apv []byte, plaintext []byte) (message []byte, r Recipe, err error) {
+	if r, err = newRecipe(to, apv); err != nil {
+		return nil, r, err
+	}
+	message, err = r.Encrypt(apv, plaintext)
+	return message, r, err
+}
+
+// Recipe makes a message of [Encrypt] again from its apv and its plaintext. It opens that message and no other, so it is as secret as the
+// plaintext; and it must never meet another plaintext, since the pair of key and nonce would be used twice. Layout:
+//
+//	content encryption key(32) || iv(12) || x of epk(32) || y of epk(32)
+type Recipe [cekSize + ivSize + 2*coordinate]byte
+
 const (
-	ivSize  = 12 // octets (RFC 7518, Section 5.3)
+	cekSize = 32 // octets (RFC 7518, Section 5.3)
+	ivSize  = 12
 	tagSize = 16
 )
 
-// encryptHeader writes the protected header. Nothing in it needs an escape.
-func encryptHeader(epk *ecdh.PublicKey, apv []byte) []byte {
-	point := epk.Bytes() // 0x04 || x || y
+// newRecipe draws what [Encrypt] needs, and agrees upon the key.
+func newRecipe(to Public, apv []byte) (r Recipe, err error) {
+	key, ok := to.key.(*ecdsa.PublicKey)
+	if !ok {
+		return r, fmt.Errorf("%w: encrypting needs a P-256 key", ErrKey)
+	}
+	if len(apv) == 0 {
+		return r, errors.New("encrypting: apv must not be empty")
+	}
+	peer, err := key.ECDH()
+	if err != nil {
+		return r, fmt.Errorf("encrypting: %w", err)
+	}
+	ephemeral, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		return r, fmt.Errorf("encrypting: %w", err)
+	}
+	z, err := ephemeral.ECDH(peer)
+	if err != nil {
+		return r, fmt.Errorf("encrypting: %w", err)
+	}
+	cek, err := contentKey(z, apv)
+	if err != nil {
+		return r, fmt.Errorf("encrypting: %w", err)
+	}
+	rest := r[copy(r[:], cek):]
+	if _, err := io.ReadFull(rand.Reader, rest[:ivSize]); err != nil {
+		return r, fmt.Errorf("encrypting: %w", err)
+	}
+	copy(rest[ivSize:], ephemeral.PublicKey().Bytes()[1:]) // 0x04 || x || y
+	return r, nil
+}
+
+// Encrypt makes the message.
+func (r *Recipe) Encrypt(apv, plaintext []byte) ([]byte, error) {
+	return sealCompact(encryptHeader(r[cekSize+ivSize:], apv), r[:cekSize], r[cekSize:cekSize+ivSize], plaintext)
+}
+
+// encryptHeader writes the protected header for an epk of x || y. Nothing in it needs an escape.
+func encryptHeader(epk, apv []byte) []byte {
 	out := append(make([]byte, 0, 320), `{"alg":"ECDH-ES","apv":"`...)
 	out = b64.AppendEncode(out, apv)
 	out = append(out, `","enc":"A256GCM","epk":{"crv":"P-256","kty":"EC","x":"`...)
-	out = b64.AppendEncode(out, point[1:1+coordinate])
+	out = b64.AppendEncode(out, epk[:coordinate])
 	out = append(out, `","y":"`...)
-	out = b64.AppendEncode(out, point[1+coordinate:])
+	out = b64.AppendEncode(out, epk[coordinate:])
 	return append(out, `"}}`...)
 }
 

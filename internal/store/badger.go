@@ -15,7 +15,7 @@ import (
 
 // valueThreshold sends larger values to the value log. Sealed records are all larger, so that a transaction may hold a thousand of
 // them, and compaction never copies them.
-const valueThreshold = 4 << 10
+const valueThreshold = 2 << 10
 
 // badgerStore is a store in a folder, which it locks.
 type badgerStore struct {
@@ -31,7 +31,7 @@ type badgerStore struct {
 // any moment (SyncWrites). encryptionKey (16, 24 or 32 bytes) encrypts everything at rest, nil nothing; a folder keeps the choice with
 // which it was made. Only warnings and errors of Badger reach log, which may be nil.
 //
-// Maintenance: none is needed from day to day. Superseded and expired values under 4 KiB go with Badger's own compaction. Larger ones
+// Maintenance: none is needed from day to day. Superseded and expired values under 2 KiB go with Badger's own compaction. Larger ones
 // stand in the value log, whose space Badger gives back only on demand, which nothing here makes: sealed records are kept for good.
 // So what was deleted or set anew can still be read from the files. Only a copy of the values into a new folder is without it.
 func OpenBadger(dir string, encryptionKey []byte, log *slog.Logger) (Store, error) {
