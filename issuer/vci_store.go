@@ -57,7 +57,8 @@ func changeKey(list int, at int64, index uint64) []byte {
 
 func hashKey(prefix, value string) []byte {
 	sum := sha256.Sum256([]byte(value))
-	return base64.RawURLEncoding.AppendEncode([]byte(prefix), sum[:])
+	key := append(make([]byte, 0, len(prefix)+base64.RawURLEncoding.EncodedLen(len(sum))), prefix...)
+	return base64.RawURLEncoding.AppendEncode(key, sum[:])
 }
 
 // random returns n octets.
@@ -92,16 +93,18 @@ type once struct {
 
 // use takes the values. The first that was used before gives its refusal, and nothing is written.
 func use(tx store.Tx, values ...once) error {
-	for _, v := range values {
-		switch _, err := tx.Get(onceKey(v.kind, v.value)); {
+	taken := make([][]byte, len(values))
+	for n, v := range values {
+		taken[n] = onceKey(v.kind, v.value)
+		switch _, err := tx.Get(taken[n]); {
 		case err == nil:
 			return v.refusal
 		case !errors.Is(err, store.ErrNotFound):
 			return err
 		}
 	}
-	for _, v := range values {
-		if err := tx.SetUntil(onceKey(v.kind, v.value), []byte{1}, time.Now().Add(v.life+keptLonger)); err != nil {
+	for n, v := range values {
+		if err := tx.SetUntil(taken[n], []byte{1}, time.Now().Add(v.life+keptLonger)); err != nil {
 			return err
 		}
 	}

@@ -46,7 +46,7 @@ func Issue(key *keys.Private, header keys.Header, payload map[string]any, opts O
 			return "", err
 		}
 	}
-	b := builder{rand: opts.Rand, disclosures: make([]byte, 0, 2<<10)}
+	b := builder{rand: opts.Rand, disclosures: make([]byte, 0, 1<<10)}
 	if b.rand == nil {
 		b.rand = rand.Reader
 	}
@@ -54,11 +54,11 @@ func Issue(key *keys.Private, header keys.Header, payload map[string]any, opts O
 	if err != nil {
 		return "", err
 	}
-	out, err := key.AppendSigned(make([]byte, 0, 4<<10), header, claims)
+	jwt, err := key.AppendSigned(nil, header, claims)
 	if err != nil {
 		return "", err
 	}
-	return string(append(append(out, '~'), b.disclosures...)), nil
+	return string(jwt) + "~" + string(b.disclosures), nil
 }
 
 // checkIssue applies the rules of SD-JWT VC (Sections 2.2.1 and 2.2.2) to what is about to be signed.

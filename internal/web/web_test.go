@@ -195,6 +195,13 @@ func TestProblems(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	done := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) })
 	h := SecureHeaders(CORS(done))
+	other := SecureHeaders(CORS(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { // what one answer does with its fields is no other's
+		for name := range w.Header() {
+			w.Header().Add(name, "more")
+			w.Header().Set(name, "other")
+		}
+	})))
+	other.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "https://a.example/", nil))
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://a.example/", nil))
 	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Access-Control-Allow-Origin": "*", "Strict-Transport-Security": "max-age=31536000"} {
