@@ -44,6 +44,7 @@ const (
 	maxClaims      = 4096
 	maxOptions     = 64
 	maxPath        = 16
+	maxSelected    = 1 << 16 // places that the claims of one credential query visit in one credential
 )
 
 // Query asks for credentials (Section 6).

@@ -3,6 +3,7 @@ package dcql
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -415,4 +416,69 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A query and a credential that are made for each other cost no more than a bound: many claims that each select all of a long array, nested arrays,
+// many claim sets of many claims, and many alternatives.
+func TestBombs(t *testing.T) {
+	long := make([]any, 100_000)
+	for i := range long {
+		long[i] = map[string]any{}
+	}
+	var nested any = "x"
+	for range maxPath - 1 {
+		nested = []any{nested, nested} // 2^15 places, of 15 values
+	}
+	candidate := Candidate{Format: FormatSDJWTVC, Bound: true, Claims: map[string]any{"long": long, "short": long[:1000], "nested": nested}}
+	claims := func(n int, path string) string {
+		var b strings.Builder
+		for i := range n {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			fmt.Fprintf(&b, `{"id":"c%d","path":%s}`, i, path)
+		}
+		return b.String()
+	}
+	var names, sets []string
+	for i := range 500 {
+		names = append(names, fmt.Sprintf(`"c%d"`, i))
+	}
+	for range maxOptions {
+		sets = append(sets, "["+strings.Join(names, ",")+"]")
+	}
+	for name, c := range map[string]struct {
+		members string
+		want    error
+	}{
+		"one long array":           {`"claims":[{"path":["long",null]}]`, ErrClaims},
+		"many of a short one":      {`"claims":[` + claims(maxClaims, `["short",null]`) + `],"claim_sets":[["c4095"]]`, ErrClaims},
+		"the first of many":        {`"claims":[` + claims(maxClaims, `["short",null]`) + `],"claim_sets":[["c4095"],["c0"]]`, nil},
+		"arrays in arrays":         {`"claims":[{"path":["nested"` + strings.Repeat(",null", maxPath-1) + `]}]`, nil},
+		"twice arrays in arrays":   {`"claims":[{"path":["nested"` + strings.Repeat(",null", maxPath-1) + `]},{"path":["nested",0` + strings.Repeat(",null", maxPath-2) + `]}]`, ErrClaims},
+		"many sets of many claims": {`"claims":[` + claims(499, `["short",0]`) + `,{"id":"c499","path":["none"]}],"claim_sets":[` + strings.Join(sets, ",") + `]`, ErrClaims},
+	} {
+		q := query(t, `{"credentials":[{"id":"w","format":"dc+sd-jwt","meta":{},`+c.members+`}]}`)
+		m, err := q.Credentials[0].Evaluate(candidate)
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: got %v, want %v", name, err, c.want)
+		}
+		if m != nil && len(m.Claims) > maxSelected {
+			t.Errorf("%s: %d claims", name, len(m.Claims))
+		}
+	}
+	for name, text := range map[string]string{
+		"too many credentials":    `{"credentials":[` + strings.Repeat(`{"id":"a","format":"f","meta":{}},`, maxCredentials) + `{"id":"a","format":"f","meta":{}}]}`,
+		"too many claims":         `{"credentials":[{"id":"a","format":"f","meta":{},"claims":[` + claims(maxClaims+1, `["a"]`) + `]}]}`,
+		"too many claim sets":     `{"credentials":[{"id":"a","format":"f","meta":{},"claims":[` + claims(1, `["a"]`) + `],"claim_sets":[["c0"]` + strings.Repeat(`,["c0"]`, maxOptions) + `]}]}`,
+		"too many sets":           `{"credentials":[{"id":"a","format":"f","meta":{}}],"credential_sets":[{"options":[["a"]]}` + strings.Repeat(`,{"options":[["a"]]}`, maxOptions) + `]}`,
+		"too long a path":         `{"credentials":[{"id":"a","format":"f","meta":{},"claims":[{"path":["a"` + strings.Repeat(",null", maxPath) + `]}]}]}`,
+		"deep JSON":               `{"credentials":` + strings.Repeat("[", 10_000),
+		"a member twice":          `{"credentials":[{"id":"a","id":"b","format":"f","meta":{}}]}`,
+		"a member twice, escaped": `{"credentials":[{"id":"a","\u0069d":"b","format":"f","meta":{}}]}`,
+	} {
+		if _, err := Parse([]byte(text)); !errors.Is(err, ErrQuery) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
 }

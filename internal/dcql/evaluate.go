@@ -71,10 +71,11 @@ func (c Candidate) isUnder(a Authority) bool {
 
 // selectClaims applies Section 6.4.1: all claims, or those of the first claim set that can be met; without claims none.
 func (c *Credential) selectClaims(claims map[string]any) ([]Selected, error) {
+	left := maxSelected
 	if c.ClaimSets == nil {
 		var all []Selected
 		for _, claim := range c.distinct() {
-			s := claim.find(claims)
+			s := claim.find(claims, &left)
 			if s == nil {
 				return nil, ErrClaims
 			}
@@ -84,7 +85,7 @@ func (c *Credential) selectClaims(claims map[string]any) ([]Selected, error) {
 	}
 	found := make(map[string][]Selected) // by id
 	for _, claim := range c.Claims {
-		found[claim.ID] = claim.find(claims)
+		found[claim.ID] = claim.find(claims, &left)
 	}
 	for _, set := range c.ClaimSets {
 		if slices.ContainsFunc(set, func(id string) bool { return found[id] == nil }) {
@@ -99,9 +100,10 @@ func (c *Credential) selectClaims(claims map[string]any) ([]Selected, error) {
 	return nil, ErrClaims
 }
 
-// find returns what the claim query selects, nil for nothing. Where the path selects several, those with one of the values count.
-func (c Claim) find(claims map[string]any) []Selected {
-	selected, err := c.Path.Select(claims)
+// find returns what the claim query selects, nil for nothing. Where the path selects several, those with one of the values count. Of a query and
+// a credential that are made for each other, with many claims that each select all of a long array, only so much is followed as left says.
+func (c Claim) find(claims map[string]any, left *int) []Selected {
+	selected, err := c.Path.follow(claims, left)
 	if err != nil {
 		return nil
 	}

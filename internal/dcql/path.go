@@ -16,10 +16,11 @@ var b64 = base64.RawURLEncoding.Strict()
 // Path is a claims path pointer (Section 7): a string selects a member, an int an element, nil all elements of an array.
 type Path []any
 
-// Errors of following a path through a credential; both mean that the claim is not there.
+// Errors of following a path through a credential; all mean that the claim is not there.
 var (
 	errContainer = errors.New("a path asks for a member of what is no object, or an element of what is no array")
 	errNothing   = errors.New("a path selects nothing")
+	errTooMany   = errors.New("the paths of a query select too much")
 )
 
 // UnmarshalJSON reads a path and takes nothing but strings, non-negative integers and null.
@@ -90,6 +91,12 @@ type Selected struct {
 // Select follows the path through processed claims (Section 7.1), whose objects are map[string]any and arrays []any. A component that does
 // not fit what it meets, and a path that selects nothing, are errors.
 func (p Path) Select(claims map[string]any) ([]Selected, error) {
+	left := maxSelected
+	return p.follow(claims, &left)
+}
+
+// follow is Select with a bound on the places that may still be visited.
+func (p Path) follow(claims map[string]any, left *int) ([]Selected, error) {
 	current := []Selected{{nil, claims}}
 	for _, component := range p {
 		var next []Selected
@@ -97,6 +104,9 @@ func (p Path) Select(claims map[string]any) ([]Selected, error) {
 			found, err := s.step(component)
 			if err != nil {
 				return nil, err
+			}
+			if *left -= len(found); *left < 0 {
+				return nil, errTooMany
 			}
 			next = append(next, found...)
 		}
@@ -129,6 +139,9 @@ func (s Selected) step(component any) ([]Selected, error) {
 			return nil, nil
 		}
 		return []Selected{s.below(index, array[index])}, nil
+	}
+	if len(array) > maxSelected {
+		return nil, errTooMany
 	}
 	all := make([]Selected, len(array))
 	for i, v := range array {
