@@ -83,6 +83,12 @@ func (w *Wallet) choose(ctx context.Context, a *Asking, o AnswerOptions) (*Answe
 		candidates[i] = h[i].candidate
 	}
 	matches := a.request.Query.Match(candidates)
+	for i := range a.request.Query.Credentials {
+		c := &a.request.Query.Credentials[i]
+		if opensMore(c) && slices.ContainsFunc(matches[c.ID], func(m dcql.Match) bool { return h[m.Candidate].typ == string(attestation.TypeEngagement) }) {
+			return nil, ErrWidePath // of an engagement that also goes by another type (aka_vcts)
+		}
+	}
 	choices, err := a.request.Query.Choose(matches)
 	if err != nil {
 		return nil, errors.Join(ErrCannotAnswer, err)

@@ -266,14 +266,17 @@ func atHome(v *oid4vc.VerifiedRequest, target *url.URL, fetched string) bool {
 
 // checkPaths refuses a path into an engagement's slots that ends above a period secret.
 func checkPaths(q *dcql.Query) error {
-	const toSecret = 4 // slots, stream, period, s
-	for _, c := range q.Credentials {
-		if len(c.Meta.VCTs) > 0 && !slices.Contains(c.Meta.VCTs, attestation.TypeEngagement.VCT()) {
-			continue
-		}
-		if slices.ContainsFunc(c.Claims, func(claim dcql.Claim) bool { return claim.Path[0] == "slots" && len(claim.Path) < toSecret }) {
+	for i := range q.Credentials {
+		c := &q.Credentials[i]
+		if (len(c.Meta.VCTs) == 0 || slices.Contains(c.Meta.VCTs, attestation.TypeEngagement.VCT())) && opensMore(c) {
 			return ErrWidePath
 		}
 	}
 	return nil
+}
+
+// opensMore tells whether a credential query asks for more of an engagement's slots than single period secrets.
+func opensMore(c *dcql.Credential) bool {
+	const toSecret = 4 // slots, stream, period, s
+	return slices.ContainsFunc(c.Claims, func(claim dcql.Claim) bool { return claim.Path[0] == "slots" && len(claim.Path) < toSecret })
 }

@@ -2,6 +2,8 @@ package wallet
 
 import (
 	"slices"
+	"strings"
+	"unicode"
 
 	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
@@ -26,6 +28,10 @@ type Transaction struct {
 // maxTransactionText bounds what a person is asked to read.
 const maxTransactionText = 1000
 
+// isHidden tells whether a character is not seen where it stands, and may move or hide others that the person would agree to: a line of its own, what
+// steers a terminal, and what turns the direction of a text. The joiners are part of some scripts.
+func isHidden(r rune) bool { return !unicode.IsGraphic(r) && r != '\u200c' && r != '\u200d' }
+
 // transactionsOf reads the elements of transaction_data. One of an unknown type or with a member that is unknown or of the wrong kind refuses the whole
 // request (Section 8.5): nobody can agree to what is not shown.
 func transactionsOf(elements []string) ([]Transaction, error) {
@@ -44,7 +50,7 @@ func transactionsOf(elements []string) ([]Transaction, error) {
 			text, _ := value.(string)
 			switch {
 			case slices.Contains([]string{"type", "credential_ids", "transaction_data_hashes_alg"}, name):
-			case text == "" || len(text) > maxTransactionText:
+			case text == "" || len(text) > maxTransactionText || strings.ContainsFunc(text, isHidden):
 				return nil, oid4vc.ErrVPTransactionData
 			case name == "purpose":
 				t.Purpose = text

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"slices"
+	"strings"
 
 	"akashi/internal/keys"
 )
@@ -283,7 +284,7 @@ func ParseVPAnswer(body []byte) (*VPAnswer, error) {
 	}
 	// The response_code may stand in the fragment.
 	u, err := url.Parse(a.RedirectURI)
-	if err != nil {
+	if err != nil || strings.ContainsFunc(a.RedirectURI, func(r rune) bool { return r <= ' ' || r > '~' }) { // RFC 3986; a person is shown it
 		return nil, ErrIdentifier
 	}
 	u.Fragment, u.RawFragment = "", ""

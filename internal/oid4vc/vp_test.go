@@ -582,7 +582,8 @@ func TestVPAnswer(t *testing.T) {
 	if err != nil || a.RedirectURI == "" {
 		t.Errorf("got %+v, %v", a, err)
 	}
-	for _, body := range []string{"", `{"redirect_uri":"javascript:x"}`, `{"redirect_uri":1}`, `{"redirect_uri":"http://x.example"}`} {
+	for _, body := range []string{"", `{"redirect_uri":"javascript:x"}`, `{"redirect_uri":1}`, `{"redirect_uri":"http://x.example"}`,
+		`{"redirect_uri":"https://x.example/#\u009b2K"}`, `{"redirect_uri":"https://x.example/\u202e"}`, `{"redirect_uri":"https://x.example/#a b"}`} {
 		if _, err := ParseVPAnswer([]byte(body)); err == nil {
 			t.Errorf("%s was taken", body)
 		}
