@@ -259,7 +259,7 @@ func TestOutsideWalletCollects(t *testing.T) {
 		seen  string // requests and their answers, in this order with others between
 	}{
 		{"pre-authorized code, batch", issuer.OfferRequest{}, map[string]any{"batch": 20, "notify": "credential_accepted"}, 20,
-			"GET offers 200, GET .well-known 200, POST token 400, POST token 200, POST nonce 200, POST credential 200, GET types 200, POST notification 204"},
+			"GET offers 200, GET .well-known 200, POST token 400, POST token 200, POST nonce 200, POST credential 200, GET status 200, GET types 200, POST notification 204"},
 		{"transaction code", issuer.OfferRequest{TxCode: "4935"}, map[string]any{"txCode": "4935"}, 1, "POST token 200, POST credential 200"},
 		{"several requests", issuer.OfferRequest{Scheme: "haip-vci://"}, map[string]any{"requests": 2}, 2, "POST token 200, POST credential 200, POST nonce 200, POST credential 200"},
 		{"by value, key named by did:jwk", issuer.OfferRequest{ByValue: true}, map[string]any{"did": true}, 1, "POST token 200, POST credential 200"},

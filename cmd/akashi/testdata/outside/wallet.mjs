@@ -190,6 +190,7 @@ export class Wallet {
       hasher: hash, hashAlg: 'sha-256',
       verifier: (data, signature) => verifyX5C(`${data}.${signature}`, this.roots),
       loadTypeMetadataFormat: true, vctFetcher: (vct, integrity) => this.typeMetadata(vct, integrity),
+      statusListFetcher: uri => this.statusList(uri), // the library's own gives up after ten seconds, which a loaded machine may need
       kbSigner: key && (data => key.sign(data)), kbSignAlg: key?.alg,
     })
   }
@@ -201,6 +202,13 @@ export class Wallet {
     const body = new Uint8Array(await response.arrayBuffer())
     if (integrity !== `sha256-${Buffer.from(hash(body)).toString('base64')}`) throw new Error(`the metadata of ${vct} is not what the credential names`)
     return JSON.parse(Buffer.from(body))
+  }
+
+  async statusList(uri) {
+    const type = 'application/statuslist+jwt'
+    const response = await this.fetch(uri, { headers: { Accept: type } })
+    if (!response.ok || response.headers.get('Content-Type') !== type) throw new Error(`the status list: ${response.status}`)
+    return response.text()
   }
 
   // open reads a verifier's request.
