@@ -199,6 +199,11 @@ func (p presentations) of(id string) []presentation {
 	return slices.DeleteFunc(slices.Clone(p), func(one presentation) bool { return one.query.ID != id })
 }
 
+// have tells whether the same credential answers the same query already: it counts once, however often it is shown.
+func (p presentations) have(one *presentation) bool {
+	return slices.ContainsFunc(p, func(o presentation) bool { return o.query == one.query && o.verified.ID == one.verified.ID })
+}
+
 func (p presentations) byID() map[string][]credentialResult {
 	out := make(map[string][]credentialResult)
 	for _, one := range p {
@@ -245,6 +250,7 @@ func (v *VP) verifyToken(ctx context.Context, s *session, token oid4vc.VPToken, 
 			known.presented = out
 			one, err := v.verifyOne(ctx, s, c, compact, &known)
 			switch {
+			case err == nil && out.have(one):
 			case err == nil:
 				out = append(out, *one)
 			case errors.Is(err, sdjwt.ErrKeyBindingNonce):
@@ -469,6 +475,8 @@ var reasons = []struct {
 	err    error
 	reason string
 }{
+	{oid4vc.ErrVPResponseState, "response.state"}, {oid4vc.ErrVPResponsePlain, "response.not_encrypted"}, {oid4vc.ErrVPResponseEncrypted, "response.encrypted"},
+	{oid4vc.ErrVPResponseDecrypt, "response.decrypt"}, {oid4vc.ErrVPToken, "response.vp_token"}, {oid4vc.ErrVPResponse, "response.form"},
 	{sdjwt.ErrKeyBindingMissing, "kb.missing"}, {sdjwt.ErrKeyBindingUnexpected, "kb.unexpected"}, {sdjwt.ErrKeyBindingNoKey, "kb.no_key"},
 	{sdjwt.ErrKeyBindingSignature, "kb.signature"}, {sdjwt.ErrKeyBindingType, "kb.type"}, {sdjwt.ErrKeyBindingClaims, "kb.claims"},
 	{sdjwt.ErrKeyBindingIat, "kb.iat"}, {sdjwt.ErrKeyBindingAudience, "kb.audience"}, {sdjwt.ErrKeyBindingNonce, "kb.nonce"},
@@ -483,8 +491,6 @@ var reasons = []struct {
 	{trustlist.ErrUnknownKey, "issuer.listed"}, {trustlist.ErrNotAccredited, "issuer.accredited"},
 	{dcql.ErrFormat, "query.format"}, {dcql.ErrHolderBinding, "query.holder_binding"}, {dcql.ErrAuthority, "query.authority"}, {dcql.ErrClaims, "query.claims"}, {dcql.ErrUnasked, "query.unasked"},
 	{dcql.ErrUnknownID, "query.unknown_id"}, {dcql.ErrCount, "query.count"},
-	{oid4vc.ErrVPResponseState, "response.state"}, {oid4vc.ErrVPResponsePlain, "response.not_encrypted"}, {oid4vc.ErrVPResponseEncrypted, "response.encrypted"},
-	{oid4vc.ErrVPResponseDecrypt, "response.decrypt"}, {oid4vc.ErrVPToken, "response.vp_token"}, {oid4vc.ErrVPResponse, "response.form"},
 	{oid4vc.ErrVPOrigin, "response.origin"}, {oid4vc.ErrVPProtocol, "response.protocol"},
 	{oid4vc.ErrVPTransactionHashes, "kb.transaction_data"}, {oid4vc.ErrVPTransactionData, "transaction_data"},
 	{web.ErrTooLarge, "response.too_large"}, {web.ErrMediaType, "response.form"}, {web.ErrBody, "response.form"}, {web.ErrTwice, "response.form"},
