@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/base64"
@@ -407,7 +408,7 @@ func TestOutsideWalletPresents(t *testing.T) {
 		{"redirect_uri, the whole request in the link", verifier.CreateOptions{Prefix: oid4vc.PrefixRedirectURI, Mode: oid4vc.ModeDirectPost}, nil, presented{Prefix: oid4vc.PrefixRedirectURI}},
 		{"direct_post", verifier.CreateOptions{Mode: oid4vc.ModeDirectPost}, nil, presented{Prefix: oid4vc.PrefixX509Hash}},
 		{"transaction_data", verifier.CreateOptions{TransactionData: []string{transaction}}, nil, presented{Prefix: oid4vc.PrefixX509Hash, Enc: "A256GCM"}},
-		{"the same device", verifier.CreateOptions{SameDevice: true, Browser: strings.Repeat("b", 43)}, nil, presented{Prefix: oid4vc.PrefixX509Hash, Enc: "A256GCM"}},
+		{"the same device", verifier.CreateOptions{SameDevice: true, Browser: outsideBrowser}, nil, presented{Prefix: oid4vc.PrefixX509Hash, Enc: "A256GCM"}},
 	} {
 		w.run(c.name, func(t *testing.T) {
 			c.o.Query = query()
@@ -434,6 +435,56 @@ func TestOutsideWalletPresents(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOutsideWalletAnswersPage lets an outside wallet answer a page of our verifier over the Digital Credentials API: the signed request encrypted, and the
+// unsigned one in the clear. The test stands in for the browser.
+func TestOutsideWalletAnswersPage(t *testing.T) {
+	w := newOutsideWorld(t)
+	card := w.receive(w.offer(issuer.OfferRequest{Type: "staff-card", Example: true}), nil).Credentials[0]
+	for n, mode := range []string{oid4vc.ModeDCAPIJWT, oid4vc.ModeDCAPI} {
+		view := w.ask(verifier.CreateOptions{Mode: mode, Browser: outsideBrowser, Query: &dcql.Query{Credentials: []dcql.Credential{{
+			ID: "card", Format: dcql.FormatSDJWTVC, Meta: &dcql.Meta{VCTs: []string{card.VCT}}, Claims: []dcql.Claim{{Path: dcql.Path{"number"}}}}}}})
+		var options struct {
+			Digital struct{ Requests []map[string]any }
+		}
+		w.page(http.MethodGet, view.Link, nil, &options)
+		if len(options.Digital.Requests) != 2 {
+			t.Fatalf("%s: %d requests, want one signed and one unsigned", mode, len(options.Digital.Requests))
+		}
+		var given map[string]any
+		w.do("wallet", "presentToPage", merge(options.Digital.Requests[n], map[string]any{"origin": w.in.cfg.Verifier.URL}), &given)
+		var got verifier.View
+		w.page(http.MethodPost, view.Link, merge(given, map[string]any{"origin": w.in.cfg.Verifier.URL}), &got)
+		if got.Status != verifier.Answered {
+			t.Fatalf("%s: %+v", mode, got)
+		}
+		w.checkShown(got.Result, 1)
+	}
+}
+
+// outsideBrowser is the secret of the browser session of a page.
+var outsideBrowser = strings.Repeat("b", 43)
+
+// page does what the script of the verifier's page does.
+func (w *outsideWorld) page(method, url string, send, got any) {
+	w.t.Helper()
+	body, err := json.Marshal(send)
+	w.check(err)
+	req, err := http.NewRequestWithContext(w.t.Context(), method, url, bytes.NewReader(body))
+	w.check(err)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Origin", w.in.cfg.Verifier.URL)
+	req.AddCookie(verifier.BrowserCookie(outsideBrowser))
+	resp, err := w.in.client.Do(req)
+	w.check(err)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	w.check(err)
+	if resp.StatusCode != http.StatusOK {
+		w.t.Fatalf("%s: %s: %s", method, resp.Status, answer)
+	}
+	w.check(json.Unmarshal(answer, got))
 }
 
 // checkShown: what was asked for is shown, and nothing else that can be withheld.

@@ -227,9 +227,28 @@ export class Wallet {
   }
 
   // present answers a request with what it asks for. Without multiple it gives one credential for each query.
-  async present({ link, enc, multiple, spoil }) {
+  async present({ link, enc, ...how }) {
     this.seen = []
     const { client, request, asked } = await this.open(link)
+    const vpToken = await this.choose(request, asked.client_id, how)
+    if (!vpToken) return this.send(client, asked, { error: 'access_denied' })
+    const sent = await this.send(client, asked, { vp_token: vpToken }, enc)
+    return { ...sent, prefix: request.client.prefix, queries: Object.fromEntries(Object.entries(vpToken).map(([id, list]) => [id, list.length])) }
+  }
+
+  // presentToPage answers a request of the Digital Credentials API, which names the origin of the page.
+  async presentToPage({ protocol, data, origin, enc = 'A256GCM' }) {
+    const client = new Openid4vpClient({ callbacks: callbacks({ keys: [], roots: this.roots, fetch: this.fetch }) })
+    const request = await client.resolveOpenId4vpAuthorizationRequest({ authorizationRequestPayload: data, origin })
+    const asked = request.authorizationRequestPayload
+    const authorizationResponsePayload = { vp_token: await this.choose(request, `origin:${origin}`, {}) }
+    const { jarm, authorizationResponsePayload: clear } = await client.createOpenid4vpAuthorizationResponse({ authorizationRequestPayload: asked, authorizationResponsePayload, jarm: encryption(asked, enc), origin })
+    return { protocol, data: jarm ? { response: jarm.responseJwt } : clear }
+  }
+
+  // choose makes the presentations that a query asks for, undefined where the wallet does not have them.
+  async choose(request, aud, { multiple, spoil }) {
+    const asked = request.authorizationRequestPayload
     const query = DcqlQuery.parse(asked.dcql_query)
     DcqlQuery.validate(query)
     const credentials = []
@@ -238,7 +257,7 @@ export class Wallet {
       credentials.push({ credential_format: 'dc+sd-jwt', vct: claims.vct, claims, cryptographic_holder_binding: true })
     }
     const result = DcqlQuery.query(query, credentials)
-    if (!result.can_be_satisfied) return this.send(client, asked, { error: 'access_denied' })
+    if (!result.can_be_satisfied) return undefined
     const vpToken = {}
     for (const wanted of query.credentials) {
       const match = result.credential_matches[wanted.id]
@@ -248,18 +267,14 @@ export class Wallet {
       for (const one of chosen) {
         const set = one.claims.valid_claim_sets[0]
         const shown = frame((set.valid_claim_indexes ?? []).map(i => wanted.claims[i].path), credentials[one.input_credential_index].claims)
-        vpToken[wanted.id].push(await this.bind(this.held[one.input_credential_index], shown, asked, request, wanted.id, spoil))
+        const kb = { iat: Math.floor(Date.now() / 1000), aud, nonce: spoil === 'nonce' ? 'another' : asked.nonce }
+        const meant = request.transactionData?.filter(t => t.transactionData.credential_ids.includes(wanted.id))
+        if (meant?.length) kb.transaction_data_hashes = meant.map(t => Buffer.from(hash(t.encoded)).toString('base64url'))
+        const { compact, key } = this.held[one.input_credential_index]
+        vpToken[wanted.id].push(await this.sdJwt(key).present(compact, shown, { kb: { payload: kb } }))
       }
     }
-    const sent = await this.send(client, asked, { vp_token: vpToken }, enc)
-    return { ...sent, prefix: request.client.prefix, version: request.version, queries: Object.fromEntries(Object.entries(vpToken).map(([id, list]) => [id, list.length])) }
-  }
-
-  async bind({ compact, key }, shown, asked, request, id, spoil) {
-    const kb = { iat: Math.floor(Date.now() / 1000), aud: asked.client_id, nonce: spoil === 'nonce' ? 'another' : asked.nonce }
-    const meant = request.transactionData?.filter(t => t.transactionData.credential_ids.includes(id))
-    if (meant?.length) kb.transaction_data_hashes = meant.map(t => Buffer.from(hash(t.encoded)).toString('base64url'))
-    return this.sdJwt(key).present(compact, shown, { kb: { payload: kb } })
+    return vpToken
   }
 
   // show presents the newest credential of a type to somebody who gave an audience and a nonce on another way.
@@ -278,13 +293,17 @@ export class Wallet {
 
   // send answers as the response mode says.
   async send(client, asked, answer, enc = 'A256GCM') {
-    const serverMetadata = { authorization_signing_alg_values_supported: [], authorization_encryption_alg_values_supported: ['ECDH-ES'], authorization_encryption_enc_values_supported: [enc] }
-    const jarm = asked.response_mode === 'direct_post.jwt' ? { encryption: {}, serverMetadata } : undefined
-    const response = await client.createOpenid4vpAuthorizationResponse({ authorizationRequestPayload: asked, authorizationResponsePayload: answer, jarm })
+    const response = await client.createOpenid4vpAuthorizationResponse({ authorizationRequestPayload: asked, authorizationResponsePayload: answer, jarm: encryption(asked, enc) })
     const sent = await client.submitOpenid4vpAuthorizationResponse({ ...response, authorizationRequestPayload: asked })
     return { status: sent.response.status, body: await sent.response.json(), enc: response.jarm && header(response.jarm.responseJwt).enc, seen: this.seen }
   }
 }
+
+// encryption is what the library is told of this wallet where an encrypted answer is asked for.
+const encryption = (asked, enc) => asked.response_mode.endsWith('.jwt') ? {
+  encryption: {},
+  serverMetadata: { authorization_signing_alg_values_supported: [], authorization_encryption_alg_values_supported: ['ECDH-ES'], authorization_encryption_enc_values_supported: [enc] },
+} : undefined
 
 // frame turns claims paths into what the SD-JWT library discloses.
 function frame(paths, claims) {
