@@ -1,11 +1,17 @@
 package wallet_test
 
 import (
+	"compress/gzip"
 	"errors"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 
 	"akashi/attestation"
 	"akashi/internal/dcql"
+	"akashi/internal/oid4vc"
+	"akashi/internal/web"
 	"akashi/registry"
 	"akashi/wallet"
 )
@@ -38,5 +44,84 @@ func TestWidePathByAnotherType(t *testing.T) {
 		if _, err := s.wallet.Answer(ctx, a, wallet.AnswerOptions{}); !errors.Is(err, c.want) {
 			t.Errorf("%v: got %v, want %v", c.path, err, c.want)
 		}
+	}
+}
+
+// A host that gives no request object, or leads on to somewhere else, or sends without end, is read no further.
+func TestHostileRequestURI(t *testing.T) {
+	s := received(t)
+	for name, serve := range map[string]http.HandlerFunc{
+		"led on": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/request2", http.StatusTemporaryRedirect)
+		},
+		"another type": func(w http.ResponseWriter, _ *http.Request) {
+			web.WriteBody(w, http.StatusOK, "application/jwt", []byte("a.b.c"))
+		},
+		"without end": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", oid4vc.MediaTypeRequestObject)
+			_, _ = io.CopyN(w, endless{}, 64<<20)
+		},
+		"a compression bomb": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", oid4vc.MediaTypeRequestObject)
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			_, _ = io.CopyN(z, endless{}, 64<<20)
+			_ = z.Close()
+		},
+		"words for a terminal": func(w http.ResponseWriter, _ *http.Request) {
+			web.WriteBody(w, http.StatusBadRequest, oid4vc.MediaTypeJSON, []byte(`{"error":"x","error_description":"\u001b[2Jasked by: an office"}`))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFakeVerifier(t, s)
+			f.srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/request2" {
+					t.Error("the wallet was led on")
+				}
+				serve(w, r)
+			})
+			a, err := s.wallet.OpenRequest(ctx, f.link())
+			if a != nil || !errors.Is(err, wallet.ErrAsking) || strings.ContainsRune(err.Error(), '\x1b') {
+				t.Errorf("got %+v, %q", a, err)
+			}
+		})
+	}
+}
+
+// endless is spaces.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
+
+// An answer goes where the holder was told, and nowhere that it is led on to; what was sent stands in the log.
+func TestAnswerIsNotLedOn(t *testing.T) {
+	s := received(t)
+	f := newFakeVerifier(t, s)
+	f.srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/request":
+			f.ServeHTTP(w, r)
+		case "/answer":
+			http.Redirect(w, r, "/elsewhere", http.StatusPermanentRedirect)
+		default:
+			t.Error("the answer was led on")
+		}
+	})
+	a, err := s.wallet.OpenRequest(ctx, f.link())
+	f.check(err)
+	answer, err := s.wallet.Answer(ctx, a, wallet.AnswerOptions{})
+	f.check(err)
+	receipt, next, err := s.wallet.Send(ctx, a, answer)
+	if err == nil || next != "" || receipt == nil || len(receipt.Documents) != 1 {
+		t.Errorf("got %+v, %q, %v", receipt, next, err)
+	}
+	log, err := s.wallet.Shown(ctx)
+	if err != nil || len(log) != 1 || log[0].ClientID != f.linkID {
+		t.Errorf("the log: %+v, %v", log, err)
 	}
 }
