@@ -70,6 +70,13 @@ func TestParseRefuses(t *testing.T) {
 		{"authority without values", func(m map[string]any) {
 			credential(m, 0)["trusted_authorities"] = []any{map[string]any{"type": "aki"}}
 		}, "trusted_authorities"},
+		{"authority without type", func(m map[string]any) {
+			credential(m, 0)["trusted_authorities"] = []any{map[string]any{"values": []any{"AAAA"}}}
+		}, "trusted_authorities"},
+		{"authority with an empty value", func(m map[string]any) {
+			credential(m, 0)["trusted_authorities"] = []any{map[string]any{"type": "etsi_tl", "values": []any{""}}}
+		}, "trusted_authorities"},
+		{"empty W3C type", func(m map[string]any) { credential(m, 3)["meta"] = map[string]any{"type_values": []any{[]any{""}}} }, "type_values"},
 		{"aki in standard base64", func(m map[string]any) {
 			credential(m, 0)["trusted_authorities"] = []any{map[string]any{"type": "aki", "values": []any{"a+/="}}}
 		}, "base64url"},
@@ -467,8 +474,12 @@ func TestBombs(t *testing.T) {
 			t.Errorf("%s: %d claims", name, len(m.Claims))
 		}
 	}
+	var many strings.Builder
+	for i := range maxCredentials {
+		fmt.Fprintf(&many, `{"id":"a%d","format":"f","meta":{}},`, i)
+	}
 	for name, text := range map[string]string{
-		"too many credentials":    `{"credentials":[` + strings.Repeat(`{"id":"a","format":"f","meta":{}},`, maxCredentials) + `{"id":"a","format":"f","meta":{}}]}`,
+		"too many credentials":    `{"credentials":[` + many.String() + `{"id":"a","format":"f","meta":{}}]}`,
 		"too many claims":         `{"credentials":[{"id":"a","format":"f","meta":{},"claims":[` + claims(maxClaims+1, `["a"]`) + `]}]}`,
 		"too many claim sets":     `{"credentials":[{"id":"a","format":"f","meta":{},"claims":[` + claims(1, `["a"]`) + `],"claim_sets":[["c0"]` + strings.Repeat(`,["c0"]`, maxOptions) + `]}]}`,
 		"too many sets":           `{"credentials":[{"id":"a","format":"f","meta":{}}],"credential_sets":[{"options":[["a"]]}` + strings.Repeat(`,{"options":[["a"]]}`, maxOptions) + `]}`,
