@@ -11,7 +11,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"akashi/attestation"
+	"akashi/internal/dcql"
 	"akashi/internal/evidence/evidencetest"
 	"akashi/internal/keys"
 	"akashi/internal/oid4vc"
@@ -242,5 +245,58 @@ func TestReturnIsTakenOnce(t *testing.T) {
 	wg.Wait()
 	if got[http.StatusOK] != 1 || got[http.StatusBadRequest] != 7 || w.session(s.ID).Status != verifier.Answered {
 		t.Errorf("got %v, %+v", got, w.session(s.ID))
+	}
+}
+
+// A credential of a type that nobody is accredited for counts while its issuer is listed, and not for days before or after.
+func TestOwnTypeOfListedIssuer(t *testing.T) {
+	const vct = "https://employer.example/pass"
+	q, err := dcql.Parse([]byte(`{"credentials":[{"id":"pass","format":"dc+sd-jwt","meta":{"vct_values":["` + vct + `"]}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newVPWorld(t)
+	entities := w.Entities()
+	for _, e := range entities {
+		if e.ID == w.Employer.ID {
+			e.Until = attestation.NewDate(2025, 11, 30)
+		}
+	}
+	w.AddTrustList(entities...)
+	for name, c := range map[string]struct {
+		issued time.Time
+		reason string
+	}{
+		"while it is listed": {evidencetest.At(2025, 11, 30, 0), ""},
+		"before":             {evidencetest.At(2025, 9, 30, 0), "issuer.accredited"},
+		"after":              {evidencetest.At(2025, 12, 1, 0), "issuer.accredited"},
+	} {
+		pass := partsOf(w.payment)
+		pass.disclosures = nil
+		pass.jwt = signedAnew(t, w.Employer.Key, pass.jwt, func(_ keys.Header, claims map[string]any) {
+			claims["vct"], claims["iat"] = vct, c.issued.Unix()
+		})
+		s := w.create(verifier.CreateOptions{Query: q})
+		r := w.fetch(s.Link)
+		status, body := w.send(r, &oid4vc.VPResponse{Token: oid4vc.VPToken{"pass": {pass.rebound(w, r)}}, State: r.State})
+		if now := w.session(s.ID); (status == http.StatusOK) != (c.reason == "") || now.Reason != c.reason {
+			t.Errorf("%s: got %d %s, %+v", name, status, body, now)
+		}
+	}
+}
+
+// Where nothing is required, an answer of which nothing holds is refused all the same.
+func TestNothingOfAnswerHolds(t *testing.T) {
+	w := newVPWorld(t)
+	q := wageQuery(t)
+	q.Sets = []dcql.CredentialSet{{Options: [][]string{{"wage"}}, Required: dcql.Bool(false)}}
+	wallet := &holding{vpWorld: w, held: []string{w.payment}}
+	s := w.create(verifier.CreateOptions{Query: q})
+	r := w.fetch(s.Link)
+	bad := partsOf(wallet.token(r)["wage"][0])
+	bad.kb = ""
+	status, body := w.send(r, &oid4vc.VPResponse{Token: oid4vc.VPToken{"wage": {bad.String()}}, State: r.State})
+	if now := w.session(s.ID); status != http.StatusBadRequest || now.Status != verifier.Failed || now.Reason != "kb.missing" {
+		t.Errorf("got %d %s, %+v", status, body, now)
 	}
 }
