@@ -175,6 +175,9 @@ func TestDCAPIAssessment(t *testing.T) {
 			t.Fatalf("got %d %s", status, body)
 		}
 		p.session = w.session(p.session.ID)
+		if status, _ := p.get(first, p.browser); status != http.StatusBadRequest {
+			t.Errorf("the address of the step before asks for the next one: %d", status)
+		}
 	}
 	if got := findings(w.assessment(p.session.ID)); got["W-05"] != compliance.Fulfilled || got["W-03"] != compliance.Fulfilled {
 		t.Errorf("got %v", got)
