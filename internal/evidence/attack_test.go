@@ -287,27 +287,8 @@ func TestCorrectionWithheld(t *testing.T) {
 // A record signed under a root's certificate that ran out since: at the time of its logging the certificate was valid. Left open by the
 // checkpoints in the file, it is unknown, and no junk out of which an absence could be made.
 func TestCertificateRunOut(t *testing.T) {
-	ca, leaf := ecKey(t), evidencetest.Key(t)
-	caDER := certificate(t, &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA"}, NotBefore: evidencetest.At(2025, 1, 1, 0), NotAfter: evidencetest.At(2035, 1, 1, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, &ca.PublicKey, ca)
-	root, err := x509.ParseCertificate(caDER)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leafDER := certificate(t, &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "leaf"}, NotBefore: evidencetest.At(2025, 11, 10, 0), NotAfter: evidencetest.At(2025, 12, 1, 0), KeyUsage: x509.KeyUsageDigitalSignature}, root, leaf.Public().Crypto(), ca)
-
 	w := engaged(t)
-	listed := w.Entities()
-	listed[0].Roots = []registry.Bytes{caDER}
-	w.AddTrustList(listed...)
-	claims := w.Common(w.Employer, attestation.TypeWagePayment)
-	maps.Copy(claims, map[string]any{
-		"period": "2025-11", "from": "2025-11-01", "to": "2025-11-30", "kind": "regular", "paid_date": "2025-11-25", "method": "transfer",
-		"declared_in_full": true, "ledger_row_hash": w.ContractHash.String(),
-	})
-	pay, err := sdjwt.Issue(leaf, keys.Header{"x5c": []string{base64.StdEncoding.EncodeToString(leafDER)}}, claims, sdjwt.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pay := paidUnder(t, w, evidencetest.At(2025, 12, 1, 0))
 	w.Log(w.Employer, attestation.WageEmployer, nov, 0, pay)
 	f, a := judged(t, w, january, nil, nil)
 	wantFinding(t, a, "W-05", nov, "fulfilled")
@@ -320,6 +301,45 @@ func TestCertificateRunOut(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A record signed under a certificate that had run out before it was logged, as one checkpoint proves: the file keeps that one.
+func TestCertificateHadRunOut(t *testing.T) {
+	w := engaged(t)
+	pay := paidUnder(t, w, w.Now.Add(24*time.Hour))
+	w.Now = w.Now.Add(48 * time.Hour)
+	w.CloseEpoch()
+	w.Now = w.Now.Add(48 * time.Hour)
+	w.Log(w.Employer, attestation.WageEmployer, nov, 0, pay)
+	f, _ := judged(t, w, january, nil, nil)
+	ev, _ := evidence.EvidenceOf(f, w.Trust())
+	if got := ladderOf(t, ev, attestation.WageEmployer, nov).Rungs[0]; got.Validity != compliance.Junk || got.Reason != evidence.ReasonNotAccredited {
+		t.Errorf("got %v, %s; want junk, %s", got.Validity, got.Reason, evidence.ReasonNotAccredited)
+	}
+}
+
+// paidUnder signs a payment of November under a certificate that runs out, of a root that it lists for the employer.
+func paidUnder(t *testing.T, w *evidencetest.World, until time.Time) string {
+	ca, leaf := ecKey(t), evidencetest.Key(t)
+	caDER := certificate(t, &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA"}, NotBefore: evidencetest.At(2025, 1, 1, 0), NotAfter: evidencetest.At(2035, 1, 1, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, &ca.PublicKey, ca)
+	root, err := x509.ParseCertificate(caDER)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leafDER := certificate(t, &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "leaf"}, NotBefore: evidencetest.At(2025, 10, 10, 0), NotAfter: until, KeyUsage: x509.KeyUsageDigitalSignature}, root, leaf.Public().Crypto(), ca)
+	listed := w.Entities()
+	listed[0].Roots = []registry.Bytes{caDER}
+	w.AddTrustList(listed...)
+	claims := w.Common(w.Employer, attestation.TypeWagePayment)
+	maps.Copy(claims, map[string]any{
+		"period": "2025-11", "from": "2025-11-01", "to": "2025-11-30", "kind": "regular", "paid_date": "2025-11-25", "method": "transfer",
+		"declared_in_full": true, "ledger_row_hash": w.ContractHash.String(),
+	})
+	pay, err := sdjwt.Issue(leaf, keys.Header{"x5c": []string{base64.StdEncoding.EncodeToString(leafDER)}}, claims, sdjwt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pay
 }
 
 func ecKey(t *testing.T) *ecdsa.PrivateKey {

@@ -636,9 +636,14 @@ func (t *trimming) needed() []*registry.Checkpoint {
 	return slices.DeleteFunc(slices.Clone(t.all), func(c *registry.Checkpoint) bool { return !first[c] })
 }
 
-// open reads the records under the bounds that some checkpoints give.
+// open reads the records under the bounds that some checkpoints give. Why a record is worth nothing may be a matter of these.
 func (t *trimming) open(bounds []*registry.Checkpoint) error {
 	t.judge.notes, t.judge.checks, t.judge.failed = bounds, slices.Clone(t.checks), false
+	for _, r := range t.judge.rungs {
+		if r.cached != nil && r.cached.err != nil {
+			r.cached = nil
+		}
+	}
 	return t.judge.mustRun(verifySteps[stepOf(CodeEngagementLadder):stepOf(CodeRecordSubmission)])
 }
 
@@ -701,11 +706,12 @@ func (g *gathering) state(stated []byte) (*File, []byte, *Result, error) {
 	}
 	j := &judge{file: f, trust: g.trust, memory: g.options.Memory}
 	r := j.verify(Options{}, func(*judge) {})
-	if j.stated != nil && string(j.stated) != string(stated) {
+	last := r.Checks[len(r.Checks)-1]
+	switch {
+	case j.stated != nil && string(j.stated) != string(stated), last.Code == CodeRecordSubmission: // of what is no junk under these checkpoints
 		return nil, nil, nil, errOtherwise
-	}
-	if r.Result == compliance.Fail {
-		return nil, nil, nil, &CheckError{r.Checks[len(r.Checks)-1]}
+	case r.Result == compliance.Fail:
+		return nil, nil, nil, &CheckError{last}
 	}
 	return f, data, r, nil
 }
