@@ -167,6 +167,10 @@ func loadOctets(tx store.Tx, orgID string, r *record) (octets, error) {
 	if err != nil {
 		return octets{}, err
 	}
+	// The recipe is for one SD-JWT, and what it makes goes to the registry for good.
+	if id, err := keys.ID(jwtOf(string(o.sdJWT))); err != nil || id != r.ID {
+		return octets{}, errOctets
+	}
 	return o, o.seal(r.Key)
 }
 

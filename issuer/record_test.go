@@ -2,11 +2,13 @@ package issuer
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"testing"
 
 	"akashi/internal/keys"
+	"akashi/internal/store"
 	"akashi/registry"
 )
 
@@ -49,6 +51,23 @@ func TestBoxesMadeAgain(t *testing.T) {
 		if err := o.seal(k); err != nil || !bytes.Equal(o.a, a) || !bytes.Equal(o.b, b) {
 			t.Errorf("%s: got %x %q, %v, want %x %q", name, o.a, o.b, err, a, b)
 		}
+	}
+}
+
+// Boxes are made for the record's own SD-JWT alone: not of octets in another layout, or of another record.
+func TestOctetsOfAnother(t *testing.T) {
+	r := &record{ID: "AAAA", Engagement: "e", Key: registry.Key{2}}
+	o := octets{recipe: recipe{secret: registry.Secret{1}}, sdJWT: []byte("header.payload.signature~")}
+	s := store.NewMemory()
+	err := s.Update(context.Background(), func(tx store.Tx) error {
+		if err := r.save(tx, "o", &o); err != nil {
+			return err
+		}
+		_, err := loadOctets(tx, "o", r)
+		return err
+	})
+	if !errors.Is(err, errOctets) {
+		t.Errorf("got %v, want %v", err, errOctets)
 	}
 }
 

@@ -197,6 +197,11 @@ func TestVCICodeOnce(t *testing.T) {
 	p.json("/credential", ask).refused(http.StatusBadRequest, oid4vc.CodeInvalidNonce)
 	w.restart()
 	p.json("/credential", ask).refused(http.StatusBadRequest, oid4vc.CodeInvalidNonce)
+	nonce := p.challenge()
+	for _, spelling := range []string{nonce + "\n", nonce[:9] + "\r" + nonce[9:]} { // which decoders of base64 pass over
+		ask.Proofs.Values = []string{p.keyProof(p.holder, spelling)}
+		p.json("/credential", ask).refused(http.StatusBadRequest, oid4vc.CodeInvalidNonce)
+	}
 }
 
 func TestVCIReplayRevokes(t *testing.T) {
