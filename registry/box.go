@@ -22,13 +22,13 @@ import (
 //	V = H("akashi/value/v1" || H(A) || H(B))
 //	seal = HKDF-SHA256(s, salt = K, info "akashi/seal/v1", 32 bytes)
 //
-// The plaintext, length and zeros included, fills the smallest size class that holds it: 4, 8, 16 or 32 KiB in A, 4 or 8 in B. The
+// The plaintext, length and zeros included, fills the smallest size class that holds it: 4, 8, 16 or 32 KiB in A, 2, 4 or 8 in B. The
 // nonce is random and the associated data K. Disclosures are joined by "~", as in an SD-JWT. B's protected header is exactly alg, enc,
 // epk and apv = base64url(K): a kid would link all that one worker receives. No B, for a worker without a delivery key, is zero bytes.
 
 var (
 	sizesA = []int{4 << 10, 8 << 10, 16 << 10, 32 << 10}
-	sizesB = []int{4 << 10, 8 << 10}
+	sizesB = []int{2 << 10, 4 << 10, 8 << 10}
 )
 
 const (

@@ -177,19 +177,22 @@ def boxes():
 
     to, ephemeral, iv = private(b"vector delivery key"), private(b"vector ephemeral key"), H(b"vector iv")[:12]
     disclosures = [b64(b'["c2FsdA","amount",251000]'), b64('["c2FsdDI","payer_name","アカシ"]'.encode())]
-    b = seal_b(to.public_key(), ephemeral, iv, k, pad("~".join(disclosures).encode(), 4096))
-    none = seal_b(to.public_key(), ephemeral, iv, k, pad(b"", 4096))
+    b = seal_b(to.public_key(), ephemeral, iv, k, pad("~".join(disclosures).encode(), 2048))
+    none = seal_b(to.public_key(), ephemeral, iv, k, pad(b"", 2048))
+    fill = [content.decode().replace(".", "_") for content in (content_of(2044), content_of(2045), content_of(4092), content_of(4093))]
+    filled = [seal_b(to.public_key(), ephemeral, iv, k, pad(d.encode(), size)).decode() for d, size in zip(fill, (2048, 4096, 4096, 8192))]
     box_a = bytes.fromhex(a[2]["box"])
     d = to.private_numbers().private_value.to_bytes(32, "big")
     write("boxes.json", {
         "secret": b64(s), "key": b64(k), "nonce": nonce.hex(), "a": a, "a_refused": a_refused,
         "delivery_jwk": {**jwk_of(to.public_key()), "d": b64(d)},
-        "b": [{"disclosures": disclosures, "box": b.decode()}, {"disclosures": [], "box": none.decode()}],
+        "b": [{"disclosures": disclosures, "box": b.decode()}, {"disclosures": [], "box": none.decode()}]
+             + [{"disclosures": [d], "box": box} for d, box in zip(fill, filled)],
         "b_refused": [
-            {"why": "a class too large", "box": seal_b(to.public_key(), ephemeral, iv, k, pad(b"", 8192)).decode()},
-            {"why": "padding is not zero", "box": seal_b(to.public_key(), ephemeral, iv, k, u32(0) + b"\1" * 4092).decode()},
-            {"why": "an empty disclosure", "box": seal_b(to.public_key(), ephemeral, iv, k, pad(b"abc~~def", 4096)).decode()},
-            {"why": "apv is another key", "box": seal_b(to.public_key(), ephemeral, iv, bytes(32), pad(b"abc", 4096)).decode()},
+            {"why": "a class too large", "box": seal_b(to.public_key(), ephemeral, iv, k, pad(b"", 4096)).decode()},
+            {"why": "padding is not zero", "box": seal_b(to.public_key(), ephemeral, iv, k, u32(0) + b"\1" * 2044).decode()},
+            {"why": "an empty disclosure", "box": seal_b(to.public_key(), ephemeral, iv, k, pad(b"abc~~def", 2048)).decode()},
+            {"why": "apv is another key", "box": seal_b(to.public_key(), ephemeral, iv, bytes(32), pad(b"abc", 2048)).decode()},
         ],
         "values": [{"a": "", "b": "", "value": b64(value_of(b"", b""))},
                    {"a": box_a.hex(), "b": "", "value": b64(value_of(box_a, b""))},
