@@ -183,8 +183,11 @@ func randomOctets(n int) []byte {
 }
 
 // whoAsks finds the verifier on the trust list, or by its certificate. Of an organization that is listed in other roles only, the list says who it is,
-// and not that it may ask.
+// and not that it may ask. Whoever signs with a key that was reported as compromised is a stranger, certified or not.
 func (w *Wallet) whoAsks(v *oid4vc.VerifiedRequest, rooted bool, list *trustlist.List) *Asking {
+	if isCompromised(list, v.Key) {
+		return &Asking{Names: map[string]string{}}
+	}
 	if e := listedKey(list, v.Key, attestation.DateOf(w.Now())); e != nil {
 		return &Asking{Entity: e.ID, Names: e.Name, Known: rooted || e.HasRole(attestation.Verifier)}
 	}
@@ -195,15 +198,21 @@ func (w *Wallet) whoAsks(v *oid4vc.VerifiedRequest, rooted bool, list *trustlist
 	return a
 }
 
-// listedKey returns who is listed with a key on the day, nil for nobody and for a key that was reported as compromised.
+// listedKey returns who is listed with a key on the day, nil for nobody.
 func listedKey(list *trustlist.List, key keys.Public, day attestation.Date) *trustlist.Entity {
-	kid := key.Thumbprint()
-	e, _, ok := list.EntityByKey(kid)
-	if !ok || day.Before(e.From) || !e.Until.IsZero() && e.Until.Before(day) ||
-		slices.ContainsFunc(e.Compromised, func(c trustlist.Compromise) bool { return c.Kid == kid }) {
+	e, _, ok := list.EntityByKey(key.Thumbprint())
+	if !ok || day.Before(e.From) || !e.Until.IsZero() && e.Until.Before(day) {
 		return nil
 	}
 	return e
+}
+
+// isCompromised tells whether a list reports a key as compromised.
+func isCompromised(list *trustlist.List, key keys.Public) bool {
+	kid := key.Thumbprint()
+	return slices.ContainsFunc(list.Entities, func(e *trustlist.Entity) bool {
+		return slices.ContainsFunc(e.Compromised, func(c trustlist.Compromise) bool { return c.Kid == kid })
+	})
 }
 
 // asking checks where the answer would go, and then what of the request this wallet never answers.

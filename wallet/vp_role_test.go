@@ -39,6 +39,13 @@ func relist(s *setup, actor string, change func(*trustlist.Entity)) {
 // An employer or a bank is on the trust list, and may not ask for what reviewers ask. The role counts as the newest list has it today.
 func TestOnlyVerifiersAsk(t *testing.T) {
 	asVerifier := func(e *trustlist.Entity) { e.Roles = append(e.Roles[:1:1], attestation.Verifier) }
+	stolen := func(e *trustlist.Entity) {
+		key, err := keys.ParsePublic(e.Keys[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Compromised = []trustlist.Compromise{{Kid: key.Thumbprint(), Since: time.Unix(1, 0).UTC()}}
+	}
 	for _, c := range []struct {
 		name   string
 		actor  string
@@ -55,13 +62,8 @@ func TestOnlyVerifiersAsk(t *testing.T) {
 		{name: "no verifier any more", actor: "bank", list: []func(*trustlist.Entity){asVerifier, func(e *trustlist.Entity) { e.Roles = e.Roles[:1] }}, entity: true, want: wallet.ErrNotVerifier},
 		{name: "not yet", actor: "bank", list: []func(*trustlist.Entity){asVerifier, func(e *trustlist.Entity) { e.From = attestation.NewDate(2100, 1, 1) }}, want: wallet.ErrUnknownVerifier},
 		{name: "not any more", actor: "bank", list: []func(*trustlist.Entity){asVerifier, func(e *trustlist.Entity) { e.Until = e.From }}, want: wallet.ErrUnknownVerifier},
-		{name: "by a key that was stolen", actor: "bank", list: []func(*trustlist.Entity){asVerifier, func(e *trustlist.Entity) {
-			key, err := keys.ParsePublic(e.Keys[0])
-			if err != nil {
-				t.Fatal(err)
-			}
-			e.Compromised = []trustlist.Compromise{{Kid: key.Thumbprint(), Since: time.Unix(1, 0).UTC()}}
-		}}, want: wallet.ErrUnknownVerifier},
+		{name: "by a key that was stolen", actor: "bank", list: []func(*trustlist.Entity){asVerifier, stolen}, want: wallet.ErrUnknownVerifier},
+		{name: "by a certified key that was stolen", actor: "bank", list: []func(*trustlist.Entity){asVerifier, stolen}, rooted: true, want: wallet.ErrUnknownVerifier},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := received(t)
