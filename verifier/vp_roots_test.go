@@ -17,31 +17,39 @@ import (
 func TestOtherIssuers(t *testing.T) {
 	w := newVPWorld(t)
 	issuer := evidencetest.Key(t)
-	leaf, root := certified(t, issuer, w.World.Now)
-	card, err := sdjwt.Issue(issuer, keys.Header{"x5c": keys.FormatChain(leaf)}, map[string]any{
-		"vct": "https://issuer.example/card", "aka_vcts": []any{"https://issuer.example/document"}, "iss": "https://issuer.example",
-		"cnf": map[string]any{"jwk": w.Holder.Public().JWK()}, "number": sdjwt.Hidden("S-1"),
-	}, sdjwt.Options{})
-	if err != nil {
-		t.Fatal(err)
+	cardUnder := func(leaf *x509.Certificate) string {
+		card, err := sdjwt.Issue(issuer, keys.Header{"x5c": keys.FormatChain(leaf)}, map[string]any{
+			"vct": "https://issuer.example/card", "aka_vcts": []any{"https://issuer.example/document"}, "iss": "https://issuer.example",
+			"cnf": map[string]any{"jwk": w.Holder.Public().JWK()}, "number": sdjwt.Hidden("S-1"),
+		}, sdjwt.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return card
 	}
+	leaf, root := certified(t, issuer, w.World.Now)
+	oldLeaf, oldRoot := certified(t, issuer, w.World.Now.AddDate(-2, 0, 0))
+	nextLeaf, nextRoot := certified(t, issuer, w.World.Now.AddDate(0, 0, 1))
 	aki := base64.RawURLEncoding.EncodeToString(leaf.AuthorityKeyId)
 	if aki == "" {
 		t.Fatal("the certificate names no authority key")
 	}
 	for _, c := range []struct {
 		name   string
+		leaf   *x509.Certificate
 		roots  []*x509.Certificate
 		types  string
 		aki    string
 		reason string // "" for answered
 	}{
-		{"by its type", []*x509.Certificate{root}, "https://issuer.example/card", "", ""},
-		{"by a type that it also stands for", []*x509.Certificate{root}, "https://issuer.example/document", "", ""},
-		{"under an authority asked for", []*x509.Certificate{root}, "https://issuer.example/card", aki, ""},
-		{"under another authority", []*x509.Certificate{root}, "https://issuer.example/card", "AAAA", "query.authority"},
-		{"no authority trusted", nil, "https://issuer.example/card", "", "issuer.listed"},
-		{"another authority trusted", []*x509.Certificate{w.root}, "https://issuer.example/card", "", "issuer.listed"},
+		{"by its type", leaf, []*x509.Certificate{root}, "https://issuer.example/card", "", ""},
+		{"by a type that it also stands for", leaf, []*x509.Certificate{root}, "https://issuer.example/document", "", ""},
+		{"under an authority asked for", leaf, []*x509.Certificate{root}, "https://issuer.example/card", aki, ""},
+		{"under another authority", leaf, []*x509.Certificate{root}, "https://issuer.example/card", "AAAA", "query.authority"},
+		{"no authority trusted", leaf, nil, "https://issuer.example/card", "", "issuer.listed"},
+		{"another authority trusted", leaf, []*x509.Certificate{w.root}, "https://issuer.example/card", "", "issuer.listed"},
+		{"the certificate has expired", oldLeaf, []*x509.Certificate{oldRoot}, "https://issuer.example/card", "", "issuer.listed"},
+		{"the certificate is not valid yet", nextLeaf, []*x509.Certificate{nextRoot}, "https://issuer.example/card", "", "issuer.listed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w.vp.Roots = c.roots
@@ -51,7 +59,7 @@ func TestOtherIssuers(t *testing.T) {
 			}
 			s := w.create(verifier.CreateOptions{Query: q})
 			r := w.fetch(s.Link)
-			bound, err := sdjwt.BindKey(card, w.Holder, r.ClientID, r.Nonce, w.World.Now)
+			bound, err := sdjwt.BindKey(cardUnder(c.leaf), w.Holder, r.ClientID, r.Nonce, w.World.Now)
 			if err != nil {
 				t.Fatal(err)
 			}
