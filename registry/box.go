@@ -26,6 +26,7 @@ import (
 // nonce is random and the associated data K. Disclosures are joined by "~", as in an SD-JWT. B's protected header is exactly alg, enc,
 // epk and apv = base64url(K): a kid would link all that one worker receives. No B, for a worker without a delivery key, is zero bytes.
 
+// A class more or less makes other plaintexts for the nonces and the recipes that issuers keep, which must not meet two: see [SealBAgain].
 var (
 	sizesA = []int{4 << 10, 8 << 10, 16 << 10, 32 << 10}
 	sizesB = []int{2 << 10, 4 << 10, 8 << 10}
