@@ -442,6 +442,19 @@ func TestHostileRegistry(t *testing.T) {
 		"no proofs":              func(l *registry.LookupResponse) { each(l, func(r *registry.LookupResult) { r.Proof = nil }) },
 		"no bounding checkpoint": func(l *registry.LookupResponse) { each(l, func(r *registry.LookupResult) { r.Member.FirstAfter = "" }) },
 		"no checkpoint at all":   func(l *registry.LookupResponse) { l.Head.Checkpoint = "" },
+		"no place of the head":   func(l *registry.LookupResponse) { l.Head.Inclusion = nil },
+		"another box and its value": func(l *registry.LookupResponse) {
+			each(l, func(r *registry.LookupResult) {
+				r.Member.A = append(slices.Clone(r.Member.A[:len(r.Member.A)-1]), r.Member.A[len(r.Member.A)-1]^1)
+				r.Member.Value = registry.ValueOfHashes(registry.HashOf(r.Member.A), r.Member.HB)
+			})
+		},
+		"another hash of a box and its value": func(l *registry.LookupResponse) {
+			each(l, func(r *registry.LookupResult) {
+				r.Member.HB = registry.HashOf([]byte("another"))
+				r.Member.Value = registry.ValueOfHashes(registry.HashOf(r.Member.A), r.Member.HB)
+			})
+		},
 	} {
 		done := make(chan struct{})
 		go func() {
@@ -466,6 +479,21 @@ func TestHostileRegistry(t *testing.T) {
 			t.Fatalf("%s: no end", name)
 		}
 	}
+	_, _, err := evidence.Make(context.Background(), p, &unplaced{w}, w.Trust(), evidence.MakeOptions{})
+	wantCheck(t, "a trust list without its place", err, evidence.CodeListInclusion)
+}
+
+// unplaced is a source that does not show that the log has the trust lists.
+type unplaced struct{ *evidencetest.World }
+
+func (s *unplaced) TrustLists(ctx context.Context) (*registry.TrustListsResponse, error) {
+	lists, err := s.World.TrustLists(ctx)
+	if err == nil {
+		for i := range lists.Lists {
+			lists.Lists[i].Inclusion = nil
+		}
+	}
+	return lists, err
 }
 
 func each(l *registry.LookupResponse, spoil func(*registry.LookupResult)) {
