@@ -265,6 +265,34 @@ func TestUnasked(t *testing.T) {
 	}
 }
 
+// An element stands further ahead in what a verifier sees than where the wallet counted it, if others were withheld.
+func TestIndexBehindWithheld(t *testing.T) {
+	for _, c := range []struct {
+		name, claims, of string
+		disclosed        []Path
+		want             error
+	}{
+		{"the second, as the only one", `[{"path":["items",1,"amount"]}]`, `"items":[{"amount":2}]`, []Path{{"items", 0}, {"items", 0, "amount"}}, nil},
+		{"of the value", `[{"path":["items",1,"amount"],"values":[2]}]`, `"items":[{"amount":2}]`, []Path{{"items", 0}}, nil},
+		{"of another value", `[{"path":["items",1,"amount"],"values":[1]}]`, `"items":[{"amount":2}]`, []Path{{"items", 0}}, ErrClaims},
+		{"of an array in an array", `[{"path":["items",2,3]}]`, `"items":[["a"]]`, []Path{{"items", 0}, {"items", 0, 0}}, nil},
+		{"of an array that all can see", `[{"path":["items",1]}]`, `"items":["a"]`, nil, ErrClaims},
+		{"where another array has withheld elements", `[{"path":["items",1]}]`, `"items":["a"],"others":["b"]`, []Path{{"others", 0}}, ErrClaims},
+		{"where nothing is left", `[{"path":["items",1]}]`, `"items":[]`, nil, ErrClaims},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			presented := Candidate{Format: FormatSDJWTVC, Bound: true, Disclosed: c.disclosed}
+			if err := keys.DecodeJSON([]byte("{"+c.of+"}"), &presented.Claims); err != nil {
+				t.Fatal(err)
+			}
+			q := query(t, `{"credentials":[{"id":"w","format":"dc+sd-jwt","meta":{},"claims":`+c.claims+`}]}`)
+			if err := q.CheckPresentation("w", presented); !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
 func TestEvaluateFormatAndBinding(t *testing.T) {
 	q, err := Parse([]byte(valid))
 	if err != nil {

@@ -195,10 +195,36 @@ func (q *Query) CheckPresentation(id string, presented Candidate) error {
 	if c == nil {
 		return ErrUnknownID
 	}
-	if _, err := c.take(presented); err != nil {
+	if err := c.takes(presented); err != nil {
 		return err
 	}
 	return q.checkAsked(c, presented)
+}
+
+// takes is take for what a verifier sees. The wallet counts the elements of an array before it withholds some of them.
+func (c *Credential) takes(presented Candidate) error {
+	_, err := c.take(presented)
+	if !errors.Is(err, ErrClaims) {
+		return err
+	}
+	moved := *c
+	moved.Claims = slices.Clone(c.Claims)
+	for i := range moved.Claims {
+		moved.Claims[i].Path = presented.anyElement(moved.Claims[i].Path)
+	}
+	_, err = moved.take(presented)
+	return err
+}
+
+// anyElement is a path with null for each index into an array of which elements were disclosed: others were withheld, or may have been.
+func (c Candidate) anyElement(p Path) Path {
+	out := slices.Clone(p)
+	for i := range out {
+		if _, isIndex := out[i].(int); isIndex && slices.ContainsFunc(c.Disclosed, func(d Path) bool { return d.isElement(out[:i]) }) {
+			out[i] = nil
+		}
+	}
+	return out
 }
 
 // CheckCounts tells a verifier whether the keys of a vp_token are ids of the query, each with one presentation, or with Multiple at least one.

@@ -170,6 +170,20 @@ func (p Path) within(outer []any) bool {
 	return true
 }
 
+// isElement tells whether one place is an element, or lies in one, of an array that a path selects.
+func (p Path) isElement(array Path) bool {
+	if len(p) <= len(array) {
+		return false
+	}
+	for i := range array {
+		if p[i] != array[i] && array[i] != nil {
+			return false
+		}
+	}
+	_, isIndex := p[len(array)].(int)
+	return isIndex
+}
+
 // equalValue compares type and value exactly, as claims are read: numbers are json.Number, and an integer is spelt as one.
 func equalValue(asked, has any) bool {
 	switch has.(type) {
