@@ -54,6 +54,9 @@ func newVerify(s streams) *cobra.Command {
 			"--submission it is one sheet of A4 to hand to an office together with the evidence file, whose SHA-256 it names.",
 		Args: exactArgs("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := page.check(); err != nil {
+				return err
+			}
 			data, err := os.ReadFile(args[0])
 			if err != nil {
 				return &exitError{exitUsage, err}
@@ -149,6 +152,19 @@ func printVerification(s streams, r *evidence.Result, asJSON bool) error {
 	return &exitError{exitUnknown, nil}
 }
 
+// checkMonths refuses --from and --to that are given and no months.
+func checkMonths(from, to string) error {
+	for _, m := range []struct{ flag, month string }{{"from", from}, {"to", to}} {
+		if m.month == "" {
+			continue
+		}
+		if p, err := attestation.ParsePeriod(m.month); err != nil || p.Kind() != attestation.Month {
+			return &exitError{exitUsage, fmt.Errorf("--%s %q is no month: write 2025-11", m.flag, m.month)}
+		}
+	}
+	return nil
+}
+
 func newAssess(s streams) *cobra.Command {
 	var config, presentation, asOf, from, to, out string
 	var o verifier.Request
@@ -169,13 +185,8 @@ func newAssess(s streams) *cobra.Command {
 			if presentation == "" || o.Audience == "" || o.Nonce == "" {
 				return &exitError{exitUsage, errors.New("--presentation, --aud and --nonce are needed")}
 			}
-			for _, m := range []struct{ flag, month string }{{"from", from}, {"to", to}} {
-				if m.month == "" {
-					continue
-				}
-				if p, err := attestation.ParsePeriod(m.month); err != nil || p.Kind() != attestation.Month {
-					return &exitError{exitUsage, fmt.Errorf("--%s %q is no month: write 2025-11", m.flag, m.month)}
-				}
+			if err := checkMonths(from, to); err != nil {
+				return err
 			}
 			if o.MaxAge <= 0 {
 				return &exitError{exitUsage, errors.New("--max-age must be longer than nothing")}

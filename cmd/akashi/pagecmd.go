@@ -27,6 +27,14 @@ func (p *pageFlags) add(cmd *cobra.Command) {
 	f.StringVar(&p.options.Service, "service", "", "with --page: URL of the verifier that keeps the file; the printed code then leads to its page that verifies again")
 }
 
+// check refuses what is said about a page that nobody asked for.
+func (p *pageFlags) check() error {
+	if p.out == "" && (p.options.Submission || p.options.Lang != "" || p.options.Service != "") {
+		return &exitError{exitUsage, errors.New("--submission, --lang and --service go with --page FILE, the HTML file to write")}
+	}
+	return nil
+}
+
 // write makes the page of a file of a kind, which was read from a path.
 func (p *pageFlags) write(file []byte, kind, path string, trust evidence.Trust, now time.Time) error {
 	switch {

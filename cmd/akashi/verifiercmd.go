@@ -233,6 +233,9 @@ func (o *requestFlags) run(ctx context.Context, s streams) error {
 	if !o.assessment && (o.oneStep || o.from != "" || o.to != "") || o.assessment && o.transactions != "" {
 		return &exitError{exitUsage, errors.New("--one-step, --from and --to go with --assessment, --transaction-data with --dcql")}
 	}
+	if err := checkMonths(o.from, o.to); err != nil {
+		return err
+	}
 	req := presentationRequest{OneStep: o.oneStep, From: attestation.Period(o.from), To: attestation.Period(o.to), Prefix: o.prefix, Mode: o.mode, Post: o.post}
 	if req.TransactionData, err = readTransactions(o.transactions); err != nil {
 		return &exitError{exitUsage, err}

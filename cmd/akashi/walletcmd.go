@@ -254,7 +254,10 @@ func (f *walletFlags) fill(s streams, registryURL string, put func(wallet.Config
 	if err == nil {
 		err = writeFile(path, data, 0o600)
 	}
-	return errors.Join(err, st.Close())
+	if err != nil { // the store was made just now, for a wallet that there will not be: the next try needs its place
+		return errors.Join(err, st.Close(), os.RemoveAll(filepath.Join(f.dir, walletStore)))
+	}
+	return st.Close()
 }
 
 func (f *walletFlags) newSync(s streams) *cobra.Command {
