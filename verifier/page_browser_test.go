@@ -92,6 +92,7 @@ func TestPrintedPage(t *testing.T) {
 		{"eight gaps", "ja", eightGaps(), nil, 1},
 		{"eight gaps to submit", "ja", eightGaps(), on, 1},
 		{"eight gaps in English", "en", eightGaps(), nil, 1},
+		{"eight gaps in English to submit", "en", eightGaps(), on, 1},
 		{"every finding", "ja", everyFinding(), nil, 1},
 		{"many gaps", "ja", manyGaps(), nil, 2},
 	} {
