@@ -26,7 +26,7 @@ type Asking struct {
 	Host     string            `json:"host"`             // where the answer goes
 	Entity   string            `json:"entity,omitempty"` // id on the trust list, where the request is signed with a listed key
 	Names    map[string]string `json:"names"`            // by language: the trust list's, or that of the certificate; none for a stranger
-	Known    bool              `json:"known"`            // on the trust list as a verifier, or certified by an authority of [Config.VerifierRoots]
+	Known    bool              `json:"known"`            // on the trust list as a verifier, or not on it and certified by an authority of [Config.VerifierRoots]
 
 	Transactions []Transaction `json:"transactions,omitempty"` // what the person agrees to by answering
 
@@ -183,13 +183,13 @@ func randomOctets(n int) []byte {
 }
 
 // whoAsks finds the verifier on the trust list, or by its certificate. Of an organization that is listed in other roles only, the list says who it is,
-// and not that it may ask. Whoever signs with a key that was reported as compromised is a stranger, certified or not.
+// and not that it may ask, and nor does a certificate: issuers have those of the same authority. Whoever signs with a key that was reported as compromised is a stranger, certified or not.
 func (w *Wallet) whoAsks(v *oid4vc.VerifiedRequest, rooted bool, list *trustlist.List) *Asking {
 	if isCompromised(list, v.Key) {
 		return &Asking{Names: map[string]string{}}
 	}
 	if e := listedKey(list, v.Key, attestation.DateOf(w.Now())); e != nil {
-		return &Asking{Entity: e.ID, Names: e.Name, Known: rooted || e.HasRole(attestation.Verifier)}
+		return &Asking{Entity: e.ID, Names: e.Name, Known: e.HasRole(attestation.Verifier)}
 	}
 	a := &Asking{Names: map[string]string{}, Known: rooted}
 	if rooted && v.Leaf.Subject.CommonName != "" { // a stranger's certificate says what it likes

@@ -558,8 +558,8 @@ func (f *walletFlags) newPresent(s streams) *cobra.Command {
 		Short: "Show proof: answer a verifier's link or QR code, or write a presentation for one audience to a file",
 		Long: "With a LINK, openid4vp://, haip-vp:// or https, answer the verifier who made it (OpenID4VP). You see who asks and what would be shown, and\n" +
 			"are asked before anything is sent; --hide leaves out more, --refuse tells the verifier that you show nothing. Who is not on the trust list\n" +
-			"as a verifier and has no certificate of the authority given with --ca is refused, unless --trust-any is given: an employer or a bank that is\n" +
-			"listed as such may not ask. An assessment asks twice: the verifier\n" +
+			"as a verifier, nor has a certificate of the authority given with --ca, is refused, unless --trust-any is given; an employer or a bank that is\n" +
+			"listed as such may not ask, whatever certificate it has. An assessment asks twice: the verifier\n" +
 			"shows a second link. Without a LINK, write a presentation for --aud and --nonce to the file --out: verifiers\n" +
 			"take it for five minutes, unless they allow more.",
 		Args: cobra.ArbitraryArgs,
