@@ -78,7 +78,7 @@ func (f *walletFlags) with(s streams, do func(context.Context, *wallet.Wallet, [
 func nameCA(err error) error {
 	var unknown x509.UnknownAuthorityError
 	if errors.As(err, &unknown) {
-		return fmt.Errorf("%w; where the service has an authority of its own, give its file with --ca: DIR/ca.pem of the folder that akashi init made", err)
+		return fmt.Errorf("%w; nobody known vouches for this service. Only where you know who runs it, give the file of its own authority with --ca: DIR/ca.pem of the folder that akashi init made", err)
 	}
 	return err
 }
@@ -494,6 +494,9 @@ func (o *statementFlags) claims() (*attestation.WorkerStatement, error) {
 		}
 		*d.dst = v
 	}
+	if err := statementNeeds(o.kind, about); err != nil {
+		return nil, err
+	}
 	if about != (attestation.About{}) {
 		c.About = &about
 	}
@@ -509,6 +512,28 @@ func (o *statementFlags) claims() (*attestation.WorkerStatement, error) {
 		}
 	}
 	return c, nil
+}
+
+// statementNeeds refuses a statement that does not say what it is about: it would be recorded for good, and count for nothing.
+func statementNeeds(kind string, about attestation.About) error {
+	var there bool
+	var flags string
+	switch kind {
+	case attestation.StatementUnpaid, attestation.StatementNotHeld, attestation.StatementContradiction:
+		there, flags = about.Stream != "" || about.Obligation != "" || about.ID != "", "--stream with --period, --obligation with --period or --event-date, or --about"
+	case attestation.StatementEnded:
+		there, flags = !about.EndDate.IsZero(), "--end-date"
+	case attestation.StatementAccept, attestation.StatementRetract:
+		there, flags = about.ID != "", "--about"
+	case attestation.StatementFiled:
+		there, flags = about.Obligation != "", "--obligation with --event-date"
+	default:
+		return nil
+	}
+	if !there {
+		return fmt.Errorf("--kind %s needs what it is about: %s", kind, flags)
+	}
+	return nil
 }
 
 func (f *walletFlags) newErase(s streams) *cobra.Command {

@@ -107,3 +107,31 @@ func TestUnknownAuthorityNamesTheFlag(t *testing.T) {
 		t.Error("an error out of nothing")
 	}
 }
+
+// A statement that does not say what it is about is not made.
+func TestStatementNeeds(t *testing.T) {
+	for _, c := range []struct {
+		flags statementFlags
+		want  string // "" for a statement
+	}{
+		{statementFlags{kind: "unpaid", stream: "wage-employer", period: "2026-06"}, ""},
+		{statementFlags{kind: "contradiction", id: "x"}, ""},
+		{statementFlags{kind: "ended", endDate: "2026-07-10"}, ""},
+		{statementFlags{kind: "filed", obligation: "H-01", eventDate: "2026-07-10"}, ""},
+		{statementFlags{kind: "job-search"}, ""},
+		{statementFlags{kind: "complaint", text: "they did not answer"}, ""},
+		{statementFlags{kind: "unpaid"}, "--stream"},
+		{statementFlags{kind: "unpaid", period: "2026-06"}, "--stream"},
+		{statementFlags{kind: "not-held", text: "nobody came"}, "--obligation"},
+		{statementFlags{kind: "contradiction"}, "--about"},
+		{statementFlags{kind: "ended", reason: "employer"}, "--end-date"},
+		{statementFlags{kind: "accept"}, "--about"},
+		{statementFlags{kind: "retract"}, "--about"},
+		{statementFlags{kind: "filed", reference: "1"}, "--obligation"},
+	} {
+		claims, err := c.flags.claims()
+		if (err == nil) != (c.want == "") || (claims != nil) != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: got %v, want %q", c.flags, err, c.want)
+		}
+	}
+}
