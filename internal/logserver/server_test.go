@@ -746,10 +746,14 @@ func TestDiedBeforePublication(t *testing.T) {
 		w.down(false)
 	}
 	r.open()
-	waitFor(t, "publication", func() bool {
-		h, err := r.client.HeadAt(t.Context(), size)
-		return err == nil && h.Index == size-1
+	waitFor(t, "publication", func() bool { // which comes after the archive has it
+		r.server.mu.RLock()
+		defer r.server.mu.RUnlock()
+		return r.server.published != nil && r.server.published.size == size
 	})
+	if h := must(r.client.HeadAt(t.Context(), size)); h.Index != size-1 {
+		t.Errorf("the head at %d stands at %d", size, h.Index)
+	}
 	look, head, cp := r.lookupPublished(keyOf(rec))
 	r.checkMember(look.Results[0], rec, head, cp)
 }
